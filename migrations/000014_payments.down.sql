@@ -1,0 +1,2 @@
+drop table payment_events;
+drop table payments;
