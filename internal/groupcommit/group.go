@@ -1,0 +1,215 @@
+// Package groupcommit turns concurrent calls into shared transactions.
+//
+// While one batch is being committed, the calls that arrive meanwhile gather; when it is done they leave together as
+// the next. There is no timer: a lone call goes at once, and under load the batches grow to what the disk can sync.
+package groupcommit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+var (
+	// ErrClosed is returned by Do after Close. The call was not made.
+	ErrClosed = errors.New("groupcommit: closed")
+	// ErrNotTaken is returned to a caller whose context ended while the call was still waiting. It was not made and will
+	// not be.
+	ErrNotTaken = errors.New("groupcommit: given up before it was begun")
+	// ErrFull is returned when too many calls are waiting. The call was not made.
+	ErrFull = errors.New("groupcommit: too many calls are waiting")
+)
+
+// Result is what became of one member. A member's Err does not touch its neighbours.
+type Result[R any] struct {
+	Value R
+	Err   error
+}
+
+// Flush runs one batch in one transaction and returns a result for each member, in order. An error means that nothing
+// of the batch was committed.
+type Flush[P, R any] func(ctx context.Context, batch []P) ([]Result[R], error)
+
+// Config of a Group. The zero value of every field but Flush is usable.
+type Config[P, R any] struct {
+	// Flush is required.
+	Flush Flush[P, R]
+	// MaxBatch bounds a batch. Default 512.
+	MaxBatch int
+	// MaxQueue bounds the calls that wait for each committer. Default 20,000.
+	MaxQueue int
+	// Committers is how many batches may be in flight at once. Default 1.
+	Committers int
+	// Shard chooses a member's committer (modulo Committers), so that members which lock the same rows meet in the
+	// same batch instead of waiting for each other's. Default: the first.
+	Shard func(P) uint64
+	// Timeout bounds one flush. A batch belongs to many callers, so none of their contexts ends it. Default 15 s.
+	Timeout time.Duration
+	// Retryable tells errors after which the same batch may succeed (a deadlock, a lost race for a unique key). It is
+	// tried up to 4 times. Default: none.
+	Retryable func(error) bool
+	// Splittable tells errors that some member caused (a constraint, a cast). The batch is halved until the culprit
+	// stands alone and the others are through. Default: none.
+	Splittable func(error) bool
+}
+
+func (c Config[P, R]) withDefaults() Config[P, R] {
+	if c.MaxBatch == 0 {
+		c.MaxBatch = 512
+	}
+	if c.MaxQueue == 0 {
+		c.MaxQueue = 20_000
+	}
+	if c.Committers == 0 {
+		c.Committers = 1
+	}
+	if c.Shard == nil {
+		c.Shard = func(P) uint64 { return 0 }
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 15 * time.Second
+	}
+	no := func(error) bool { return false }
+	if c.Retryable == nil {
+		c.Retryable = no
+	}
+	if c.Splittable == nil {
+		c.Splittable = no
+	}
+	return c
+}
+
+// Group gathers calls of one operation.
+type Group[P, R any] struct {
+	cfg    Config[P, R]
+	shards []*shard[P, R]
+	done   sync.WaitGroup
+}
+
+type call[P, R any] struct {
+	param  P
+	result chan Result[R]
+	// settled decides between the committer, which takes the call, and the caller, who gives it up: whoever is first.
+	settled atomic.Bool
+}
+
+type shard[P, R any] struct {
+	mu     sync.Mutex
+	wake   sync.Cond
+	queue  []*call[P, R]
+	closed bool
+}
+
+// New starts the committers. Close ends them.
+func New[P, R any](cfg Config[P, R]) *Group[P, R] {
+	g := &Group[P, R]{cfg: cfg.withDefaults()}
+	for range g.cfg.Committers {
+		s := &shard[P, R]{}
+		s.wake.L = &s.mu
+		g.shards = append(g.shards, s)
+		g.done.Go(func() { g.commitLoop(s) })
+	}
+	return g
+}
+
+// Do adds a call to the next batch and waits for its result. When ctx ends while the call is still waiting, it is taken
+// back (ErrNotTaken). When it has been begun by then, its outcome is unknown: Do returns ctx's error, and the caller must
+// not take that for a refusal.
+func (g *Group[P, R]) Do(ctx context.Context, param P) (R, error) {
+	c := g.add(param)
+	return g.await(ctx, c)
+}
+
+// DoMany adds calls at once and waits for all of them; results come in the order of params.
+func (g *Group[P, R]) DoMany(ctx context.Context, params []P) []Result[R] {
+	calls := make([]*call[P, R], len(params))
+	for i, param := range params {
+		calls[i] = g.add(param)
+	}
+	results := make([]Result[R], len(params))
+	for i, c := range calls {
+		results[i].Value, results[i].Err = g.await(ctx, c)
+	}
+	return results
+}
+
+// add queues a call; one that cannot be queued has its answer already.
+func (g *Group[P, R]) add(param P) *call[P, R] {
+	c := &call[P, R]{param: param, result: make(chan Result[R], 1)}
+	if err := g.shards[g.cfg.Shard(param)%uint64(len(g.shards))].add(c, g.cfg.MaxQueue); err != nil {
+		c.result <- Result[R]{Err: err}
+	}
+	return c
+}
+
+func (g *Group[P, R]) await(ctx context.Context, c *call[P, R]) (R, error) {
+	select {
+	case r := <-c.result:
+		return r.Value, r.Err
+	case <-ctx.Done():
+	}
+	var none R
+	if c.settled.CompareAndSwap(false, true) {
+		return none, fmt.Errorf("%w: %w", ErrNotTaken, context.Cause(ctx))
+	}
+	return none, fmt.Errorf("groupcommit: outcome unknown: %w", context.Cause(ctx))
+}
+
+// Close refuses new calls, lets the gathered ones finish and returns when they have.
+func (g *Group[P, R]) Close() {
+	for _, s := range g.shards {
+		s.close()
+	}
+	g.done.Wait()
+}
+
+func (s *shard[P, R]) add(c *call[P, R], limit int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	if len(s.queue) >= limit {
+		return ErrFull
+	}
+	s.queue = append(s.queue, c)
+	if len(s.queue) == 1 {
+		s.wake.Signal()
+	}
+	return nil
+}
+
+func (s *shard[P, R]) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	s.wake.Signal()
+}
+
+// take waits for calls and removes up to limit of them, without those that were given up meanwhile; none means closed
+// and drained.
+func (s *shard[P, R]) take(limit int) []*call[P, R] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var batch []*call[P, R]
+	for len(batch) == 0 {
+		for len(s.queue) == 0 {
+			if s.closed {
+				return nil
+			}
+			s.wake.Wait()
+		}
+		n := min(limit, len(s.queue))
+		for _, c := range s.queue[:n] {
+			if c.settled.CompareAndSwap(false, true) {
+				batch = append(batch, c)
+			}
+		}
+		s.queue = slices.Delete(s.queue, 0, n)
+	}
+	return batch
+}
