@@ -1,0 +1,55 @@
+-- name: FulfillmentInsert :many
+-- The ledger of the hop: an order's delivery is enlisted once, for good.
+-- In the order of the key, or two who enlist the same orders would wait for each other.
+insert into fulfillments (order_id, event_id)
+select order_id, event_id
+from (select unnest(@order_ids::uuid[]) as order_id, unnest(@event_ids::uuid[]) as event_id) as paid
+order by order_id
+on conflict (order_id) do nothing
+returning order_id;
+
+-- name: CardClaim :many
+-- The cards that expire first go first. Cards that another transaction is claiming are passed over.
+select c.id, c.product_id
+from (select unnest(@product_ids::uuid[]) as product_id, unnest(@quantities::bigint[]) as quantity) as wanted
+cross join lateral (
+    select cards.id, cards.product_id
+    from cards
+    where cards.product_id = wanted.product_id and cards.state = 'available'
+      and (cards.expires_at is null or cards.expires_at > @now::timestamptz)
+    order by cards.expires_at nulls last, cards.id
+    limit wanted.quantity
+    for update skip locked
+) as c;
+
+-- name: CardDeliver :exec
+update cards set state = 'delivered' where id = any(@ids::uuid[]);
+
+-- name: CardDeliveryInsert :exec
+insert into card_deliveries (order_id, line, unit, card_id, delivered_at)
+select unnest(@order_ids::uuid[]), unnest(@lines::int[]), unnest(@units::int[]), unnest(@card_ids::uuid[]), @delivered_at::timestamptz;
+
+-- name: OrderItemFulfill :exec
+update order_items set fulfilled_quantity = quantity where order_id = any(@order_ids::uuid[]);
+
+-- name: CardsOfOrder :many
+select d.line, d.unit, i.sku, c.id, c.sealed, c.expires_at
+from card_deliveries d
+join order_items i on i.order_id = d.order_id and i.line = d.line
+join cards c on c.id = d.card_id
+where d.order_id = @order_id and c.state = 'delivered'
+order by d.line, d.unit;
+
+-- name: CardRevealInsert :exec
+insert into card_reveals (order_id, actor, request_id, cards, revealed_at)
+values (@order_id, @actor, @request_id, @cards, @revealed_at);
+
+-- name: CardCount :many
+-- How many of the wanted cards there are, counting those that another transaction is claiming.
+select wanted.product_id::uuid as product_id,
+       (select count(*) from (
+            select 1 from cards
+            where cards.product_id = wanted.product_id and cards.state = 'available'
+              and (cards.expires_at is null or cards.expires_at > @now::timestamptz)
+            limit wanted.quantity) as found) as available
+from (select unnest(@product_ids::uuid[]) as product_id, unnest(@quantities::bigint[]) as quantity) as wanted;

@@ -1,0 +1,125 @@
+-- name: OrderLockStock :many
+-- Locks the stock rows in product order: the first lock of every transaction that takes several.
+select p.id, p.sku, p.name, p.kind, p.status, p.price_amount, p.price_currency, s.available
+from stock s
+join products p on p.id = s.product_id
+where p.sku = any(@skus::text[])
+order by s.product_id
+for update of s;
+
+-- name: OrderIDsByIdempotencyKey :many
+-- One look into the unique index for each key, whatever the planner thinks of the table.
+select o.id, o.api_key_id, o.idempotency_key::text as idempotency_key, o.request_hash::bytea as request_hash
+from (select unnest(@api_key_ids::uuid[]) as api_key_id, unnest(@keys::text[]) as key) k
+cross join lateral (
+    select known.id, known.api_key_id, known.idempotency_key, known.request_hash
+    from orders known
+    where known.api_key_id = k.api_key_id and known.idempotency_key = k.key
+    limit 1
+) as o;
+
+-- name: OrderInsert :exec
+insert into orders (id, number, currency, total_amount, contact_sealed, contact_masked, phone_fingerprint,
+                    email_fingerprint, locale, metadata, api_key_id, idempotency_key, request_hash, traceparent,
+                    placed_at, expires_at)
+select id, number, currency, total_amount, contact_sealed, contact_masked, phone_fingerprint,
+       email_fingerprint, locale, metadata, api_key_id, nullif(idempotency_key, ''), request_hash, traceparent,
+       @placed_at::timestamptz, expires_at
+from (select unnest(@ids::uuid[]) as id,
+             unnest(@numbers::text[]) as number,
+             unnest(@currencies::text[]) as currency,
+             unnest(@total_amounts::bigint[]) as total_amount,
+             unnest(@contacts_sealed::bytea[]) as contact_sealed,
+             unnest(@contacts_masked::json[]) as contact_masked,
+             unnest(@phone_fingerprints::bytea[]) as phone_fingerprint,
+             unnest(@email_fingerprints::bytea[]) as email_fingerprint,
+             unnest(@locales::text[]) as locale,
+             unnest(@metadata::json[]) as metadata,
+             unnest(@api_key_ids::uuid[]) as api_key_id,
+             unnest(@idempotency_keys::text[]) as idempotency_key,
+             unnest(@request_hashes::bytea[]) as request_hash,
+             unnest(@traceparents::text[]) as traceparent,
+             unnest(@expires_at::timestamptz[]) as expires_at) as placed;
+
+-- name: OrderItemInsert :exec
+insert into order_items (order_id, line, product_id, sku, name, kind, quantity, unit_price_amount)
+select unnest(@order_ids::uuid[]), unnest(@lines::int[]), unnest(@product_ids::uuid[]), unnest(@skus::text[]),
+       unnest(@names::text[]), unnest(@kinds::text[]), unnest(@quantities::int[]), unnest(@unit_price_amounts::bigint[]);
+
+-- name: OrderTakeStock :exec
+update stock s
+set available = s.available - taken.quantity
+from (select unnest(@product_ids::uuid[]) as product_id, unnest(@quantities::bigint[]) as quantity) as taken
+where s.product_id = taken.product_id;
+
+-- name: OrderByIDs :many
+select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
+       paid_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at, completed_at
+from orders
+where id = any(@ids::uuid[]);
+
+-- name: OrderLockByIDs :many
+-- Locks the orders in id order: the second lock, after stock. "no key" lets the foreign keys of others (a ledger's, a
+-- payment's) be checked meanwhile; two who change an order still wait for each other.
+select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
+       paid_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at, completed_at
+from orders
+where id = any(@ids::uuid[])
+order by id
+for no key update;
+
+-- name: OrderItemsByOrderIDs :many
+select order_id, line, product_id, sku, name, kind, quantity, fulfilled_quantity, unit_price_amount
+from order_items
+where order_id = any(@order_ids::uuid[])
+order by order_id, line;
+
+-- name: OrderSave :exec
+-- Writes what a transition may change, for orders that the same transaction has locked. The zero time stands for null.
+update orders o
+set status = n.status, payment_status = n.payment_status, fulfillment_status = n.fulfillment_status,
+    hold_reason = nullif(n.hold_reason, ''), exception_code = nullif(n.exception_code, ''), paid_amount = n.paid_amount,
+    sequence = n.sequence, paid_at = n.paid_at, completed_at = n.completed_at
+from (select unnest(@ids::uuid[]) as id,
+             unnest(@statuses::text[]) as status,
+             unnest(@payment_statuses::text[]) as payment_status,
+             unnest(@fulfillment_statuses::text[]) as fulfillment_status,
+             unnest(@hold_reasons::text[]) as hold_reason,
+             unnest(@exception_codes::text[]) as exception_code,
+             unnest(@paid_amounts::bigint[]) as paid_amount,
+             unnest(@sequences::int[]) as sequence,
+             nullif(unnest(@paid_at::timestamptz[]), '0001-01-01 00:00:00+00') as paid_at,
+             nullif(unnest(@completed_at::timestamptz[]), '0001-01-01 00:00:00+00') as completed_at) as n
+where o.id = n.id;
+
+-- name: OrderList :many
+select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
+       paid_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at, completed_at
+from orders
+where id < @before::uuid
+order by id desc
+limit @max_rows;
+
+-- name: OrderListByStatus :many
+select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
+       paid_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at, completed_at
+from orders
+where status = @status and id < @before::uuid
+order by id desc
+limit @max_rows;
+
+-- name: OrderListByPhone :many
+select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
+       paid_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at, completed_at
+from orders
+where phone_fingerprint = @fingerprint::bytea and id < @before::uuid and (@status::text = '' or status = @status::text)
+order by id desc
+limit @max_rows;
+
+-- name: OrderListByEmail :many
+select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
+       paid_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at, completed_at
+from orders
+where email_fingerprint = @fingerprint::bytea and id < @before::uuid and (@status::text = '' or status = @status::text)
+order by id desc
+limit @max_rows;

@@ -1,0 +1,33 @@
+package telemetry
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Propagator carries a trace's context, and its baggage, in the headers of a call.
+var Propagator = propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
+
+const traceparentHeader = "traceparent"
+
+// Traceparent is the context's place in its trace as a W3C traceparent: that of the current span, or, where nothing is
+// traced here, the one that came in. It is empty when there is neither.
+func Traceparent(ctx context.Context) string {
+	if !trace.SpanContextFromContext(ctx).IsValid() {
+		return ""
+	}
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	return carrier[traceparentHeader]
+}
+
+// WithTraceparent goes on with the trace of a traceparent: spans that are started from the context become children of
+// its span. An empty or broken one changes nothing, since a trace is never worth an error.
+func WithTraceparent(ctx context.Context, traceparent string) context.Context {
+	if traceparent == "" {
+		return ctx
+	}
+	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{traceparentHeader: traceparent})
+}
