@@ -1,0 +1,125 @@
+package fulfillment
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/vendbox/vendbox/internal/dbq"
+	"github.com/vendbox/vendbox/internal/groupcommit"
+	"github.com/vendbox/vendbox/internal/ordering"
+	"github.com/vendbox/vendbox/internal/outbox"
+)
+
+// Outcome of a delivery job.
+type Outcome string
+
+// The outcomes.
+const (
+	Delivered Outcome = "delivered"
+	Shortage  Outcome = "shortage"  // held: the stock's cards are missing
+	Contended Outcome = "contended" // the cards are there, but in another transaction's hands: try again
+	Untouched Outcome = "untouched" // not in a state to be delivered: on hold, or done before
+)
+
+// Deliver delivers a set of paid orders, each as a whole or not at all. It locks the orders, claims their cards (those
+// that expire first go first), records which card went to which unit, completes the orders and appends order.completed.
+// An order for which cards are missing is put on hold, never completed.
+func Deliver(ctx context.Context, tx *outbox.Tx, orderIDs []uuid.UUID) ([]groupcommit.Result[Outcome], error) {
+	locked, err := ordering.Lock(ctx, tx, orderIDs)
+	if err != nil {
+		return nil, err
+	}
+	due := dueOrders(orderIDs, locked)
+	cards, err := claim(ctx, tx, due)
+	if err != nil {
+		return nil, err
+	}
+	d := delivery{at: tx.Now, outcomes: map[uuid.UUID]Outcome{}}
+	for _, order := range due {
+		if err := d.deliver(tx, order, cards); err != nil {
+			return nil, err
+		}
+	}
+	if err := d.save(ctx, tx); err != nil {
+		return nil, err
+	}
+	results := make([]groupcommit.Result[Outcome], len(orderIDs))
+	for i, id := range orderIDs {
+		results[i].Value = Untouched
+		if outcome, ok := d.outcomes[id]; ok {
+			results[i].Value = outcome
+		}
+	}
+	return results, nil
+}
+
+// dueOrders keeps the orders to deliver now, each once, in the order in which they were asked for.
+func dueOrders(ids []uuid.UUID, locked map[uuid.UUID]*ordering.Order) []*ordering.Order {
+	var due []*ordering.Order
+	for _, id := range ids {
+		order := locked[id]
+		if order != nil && order.Status == ordering.Processing && order.PaymentStatus == ordering.Paid && !slices.Contains(due, order) {
+			due = append(due, order)
+		}
+	}
+	return due
+}
+
+// delivery gathers what one transaction will write.
+type delivery struct {
+	at        time.Time
+	outcomes  map[uuid.UUID]Outcome
+	ledger    dbq.CardDeliveryInsertParams
+	delivered []uuid.UUID // orders
+	changed   []*ordering.Order
+}
+
+func (d *delivery) deliver(tx *outbox.Tx, order *ordering.Order, cards *shelf) error {
+	switch {
+	case cards.covers(order):
+	case cards.contendedFor(order):
+		d.outcomes[order.ID] = Contended
+		return nil
+	default:
+		d.outcomes[order.ID] = Shortage
+		d.changed = append(d.changed, order)
+		return order.Hold(tx, ordering.HoldCardShortage)
+	}
+	for _, item := range order.Items {
+		if item.Kind != ordering.KindCard {
+			continue
+		}
+		for i, cardID := range cards.take(item.ProductID, item.Quantity) {
+			d.ledger.OrderIds = append(d.ledger.OrderIds, order.ID)
+			d.ledger.Lines = append(d.ledger.Lines, int32(item.Line))
+			d.ledger.Units = append(d.ledger.Units, int32(i+1))
+			d.ledger.CardIds = append(d.ledger.CardIds, cardID)
+		}
+	}
+	d.outcomes[order.ID] = Delivered
+	d.changed = append(d.changed, order)
+	d.delivered = append(d.delivered, order.ID)
+	return order.Complete(tx)
+}
+
+func (d *delivery) save(ctx context.Context, tx *outbox.Tx) error {
+	q := dbq.New(tx.AtEnd())
+	if len(d.ledger.CardIds) > 0 {
+		d.ledger.DeliveredAt = d.at
+		if err := q.CardDeliver(ctx, d.ledger.CardIds); err != nil {
+			return err
+		}
+		if err := q.CardDeliveryInsert(ctx, d.ledger); err != nil {
+			return err
+		}
+	}
+	if len(d.delivered) > 0 {
+		if err := q.OrderItemFulfill(ctx, d.delivered); err != nil {
+			return err
+		}
+	}
+	return ordering.Save(ctx, tx, d.changed)
+}

@@ -1,0 +1,216 @@
+package ordering
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/vendbox/vendbox/internal/dbq"
+	"github.com/vendbox/vendbox/internal/fault"
+	"github.com/vendbox/vendbox/internal/groupcommit"
+	"github.com/vendbox/vendbox/internal/outbox"
+)
+
+// Line asks for units of a product.
+type Line struct {
+	SKU      string
+	Quantity int
+	// Price, when given, is what the buyer was shown for one unit; another price refuses the order.
+	Price *Money
+}
+
+// PlaceParams is one order to place, checked and sealed by Prepare.
+type PlaceParams struct {
+	ID               uuid.UUID
+	Lines            []Line
+	ContactSealed    []byte // nil: none
+	ContactMasked    json.RawMessage
+	PhoneFingerprint []byte // nil: none
+	EmailFingerprint []byte // nil: none
+	Locale           string
+	Metadata         json.RawMessage
+	TTL              time.Duration
+	APIKeyID         uuid.UUID
+	IdempotencyKey   string // "": none
+	RequestHash      []byte // SHA-256 of the request; nil without a key
+	Traceparent      string
+}
+
+// Placed is an order that exists: made by this call, or by an earlier one with the same key.
+type Placed struct {
+	Order    Order
+	Replayed bool
+}
+
+type product = dbq.OrderLockStockRow
+
+// Place places a set of orders: each as a whole or not at all, first come first served while stock lasts. It locks the
+// stock rows, so that nothing is sold twice, and appends order.created for each order made.
+//
+// A member's fault is its own: product_not_found, product_disabled, currency_mixed, price_changed, out_of_stock,
+// idempotency_key_reused.
+func Place(ctx context.Context, tx *outbox.Tx, batch []PlaceParams) ([]groupcommit.Result[Placed], error) {
+	q := dbq.New(tx)
+	products, err := lockStock(ctx, q, batch)
+	if err != nil {
+		return nil, err
+	}
+	earlier, err := ordersByKey(ctx, q, batch)
+	if err != nil {
+		return nil, err
+	}
+
+	results := make([]groupcommit.Result[Placed], len(batch))
+	var made []madeOrder
+	firstWithKey := map[idempotencyKey]int{}
+	for i := range batch {
+		p := &batch[i]
+		key := idempotencyKey{p.APIKeyID, p.IdempotencyKey}
+		if known, ok := earlier[key]; ok {
+			results[i] = replay(known, p.RequestHash)
+			continue
+		}
+		if j, ok := firstWithKey[key]; ok && p.IdempotencyKey != "" {
+			results[i] = replay(earlierOrder{results[j].Value.Order, batch[j].RequestHash}, p.RequestHash)
+			continue
+		}
+		order, err := admit(p, products, tx.Now)
+		if err != nil {
+			results[i].Err = err
+			continue
+		}
+		results[i].Value.Order = order
+		made = append(made, madeOrder{&results[i].Value.Order, p})
+		firstWithKey[key] = i
+	}
+	return results, insert(ctx, tx, made)
+}
+
+// lockStock locks the stock of every product the batch names, in product order, and returns them by SKU.
+func lockStock(ctx context.Context, q *dbq.Queries, batch []PlaceParams) (map[string]*product, error) {
+	var skus []string
+	for i := range batch {
+		for _, line := range batch[i].Lines {
+			skus = append(skus, line.SKU)
+		}
+	}
+	slices.Sort(skus)
+	rows, err := q.OrderLockStock(ctx, slices.Compact(skus))
+	if err != nil {
+		return nil, err
+	}
+	products := make(map[string]*product, len(rows))
+	for i := range rows {
+		products[rows[i].SKU] = &rows[i]
+	}
+	return products, nil
+}
+
+// admit takes the order's units from the stock in memory, all of them or none.
+func admit(p *PlaceParams, products map[string]*product, now time.Time) (Order, error) {
+	order := Order{
+		ID: p.ID, Number: numberOf(p.ID, now), Status: PendingPayment, PaymentStatus: Unpaid, FulfillmentStatus: Unfulfilled,
+		ContactMasked: p.ContactMasked, Locale: p.Locale, Metadata: p.Metadata, Sequence: 1, Traceparent: p.Traceparent,
+		PlacedAt: now, ExpiresAt: now.Add(p.TTL), Items: make([]Item, len(p.Lines)),
+	}
+	for i, line := range p.Lines {
+		product, err := sellable(line, products)
+		if err != nil {
+			return Order{}, err
+		}
+		if order.Currency != "" && order.Currency != product.PriceCurrency {
+			return Order{}, fault.New(fault.Invalid, "currency_mixed", "currencies", []string{order.Currency, product.PriceCurrency})
+		}
+		order.Currency = product.PriceCurrency
+		order.Total += int64(line.Quantity) * product.PriceAmount
+		order.Items[i] = Item{
+			Line: i + 1, ProductID: product.ID, SKU: product.SKU, Name: product.Name, Kind: product.Kind,
+			Quantity: line.Quantity, UnitPrice: product.PriceAmount,
+		}
+	}
+	return order, takeStock(p.Lines, products)
+}
+
+func sellable(line Line, products map[string]*product) (*product, error) {
+	product, ok := products[line.SKU]
+	if !ok {
+		return nil, fault.New(fault.NotFound, "product_not_found", "sku", line.SKU)
+	}
+	if product.Status != "active" {
+		return nil, fault.New(fault.Conflict, "product_disabled", "sku", line.SKU)
+	}
+	price := Money{Amount: product.PriceAmount, Currency: product.PriceCurrency}
+	if line.Price != nil && *line.Price != price {
+		return nil, fault.New(fault.Conflict, "price_changed", "sku", line.SKU, "price", price)
+	}
+	return product, nil
+}
+
+// takeStock subtracts line by line, which also counts right a cart that names one SKU twice, and puts everything back
+// when a line cannot be had.
+func takeStock(lines []Line, products map[string]*product) error {
+	for i, line := range lines {
+		product := products[line.SKU]
+		if product.Available < int64(line.Quantity) {
+			for _, taken := range lines[:i] {
+				products[taken.SKU].Available += int64(taken.Quantity)
+			}
+			return fault.New(fault.Conflict, "out_of_stock", "sku", line.SKU, "available", product.Available)
+		}
+		product.Available -= int64(line.Quantity)
+	}
+	return nil
+}
+
+type idempotencyKey struct {
+	apiKey uuid.UUID
+	key    string
+}
+
+type earlierOrder struct {
+	order       Order
+	requestHash []byte
+}
+
+// ordersByKey finds the orders that earlier requests with the batch's idempotency keys have made. It is asked after the
+// stock is locked: of two requests with one key and one body the second waits there, and then finds the first's order.
+func ordersByKey(ctx context.Context, q *dbq.Queries, batch []PlaceParams) (map[idempotencyKey]earlierOrder, error) {
+	var p dbq.OrderIDsByIdempotencyKeyParams
+	for i := range batch {
+		if batch[i].IdempotencyKey != "" {
+			p.APIKeyIds = append(p.APIKeyIds, batch[i].APIKeyID)
+			p.Keys = append(p.Keys, batch[i].IdempotencyKey)
+		}
+	}
+	if len(p.Keys) == 0 {
+		return nil, nil //nolint:nilnil // no earlier orders is no error, and a nil map reads as one
+	}
+	rows, err := q.OrderIDsByIdempotencyKey(ctx, p)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	ids := make([]uuid.UUID, len(rows))
+	for i, row := range rows {
+		ids[i] = row.ID
+	}
+	orders, err := load(ctx, q, ids)
+	if err != nil {
+		return nil, err
+	}
+	earlier := make(map[idempotencyKey]earlierOrder, len(rows))
+	for _, row := range rows {
+		earlier[idempotencyKey{row.APIKeyID, row.IdempotencyKey}] = earlierOrder{*orders[row.ID], row.RequestHash}
+	}
+	return earlier, nil
+}
+
+func replay(known earlierOrder, requestHash []byte) groupcommit.Result[Placed] {
+	if !bytes.Equal(known.requestHash, requestHash) {
+		return groupcommit.Result[Placed]{Err: fault.New(fault.Invalid, "idempotency_key_reused", "order_id", known.order.ID)}
+	}
+	return groupcommit.Result[Placed]{Value: Placed{Order: known.order, Replayed: true}}
+}

@@ -1,0 +1,67 @@
+package ordering
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/vendbox/vendbox/internal/cardvault"
+	"github.com/vendbox/vendbox/internal/dbq"
+	"github.com/vendbox/vendbox/internal/pgdb"
+)
+
+// Card is a delivered card, in the clear.
+type Card struct {
+	Line      int
+	Unit      int
+	SKU       string
+	Code      string
+	ExpiresAt *time.Time
+}
+
+// Reveals shows delivered cards to those who may see them.
+type Reveals struct {
+	pool  *pgxpool.Pool
+	vault *cardvault.Vault
+	now   func() time.Time
+}
+
+// NewReveals makes it.
+func NewReveals(pool *pgxpool.Pool, vault *cardvault.Vault, now func() time.Time) *Reveals {
+	return &Reveals{pool: pool, vault: vault, now: now}
+}
+
+// OfOrder returns the codes of an order's delivered cards; none as long as nothing is delivered. Every look at codes is
+// recorded with who looked, in the same transaction: no record, no codes. Fault: order_not_found.
+func (r *Reveals) OfOrder(ctx context.Context, orderID uuid.UUID, actor, requestID string) ([]Card, error) {
+	var rows []dbq.CardsOfOrderRow
+	err := pgdb.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+		if _, err := Get(ctx, tx, orderID); err != nil {
+			return err
+		}
+		q := dbq.New(tx)
+		var err error
+		if rows, err = q.CardsOfOrder(ctx, orderID); err != nil || len(rows) == 0 {
+			return err
+		}
+		return q.CardRevealInsert(ctx, dbq.CardRevealInsertParams{
+			OrderID: orderID, Actor: actor, RequestID: requestID, Cards: int32(len(rows)), RevealedAt: r.now(),
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	cards := make([]Card, len(rows))
+	for i, row := range rows {
+		code, err := r.vault.Unseal(cardvault.KindCard, row.ID, row.Sealed) //nolint:contextcheck // a new key is read for everybody
+		if err != nil {
+			return nil, fmt.Errorf("ordering: card %s: %w", row.ID, err)
+		}
+		cards[i] = Card{Line: int(row.Line), Unit: int(row.Unit), SKU: row.SKU, Code: string(code), ExpiresAt: row.ExpiresAt}
+	}
+	return cards, nil
+}

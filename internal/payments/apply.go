@@ -1,0 +1,253 @@
+package payments
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/vendbox/vendbox/internal/dbq"
+	"github.com/vendbox/vendbox/internal/groupcommit"
+	"github.com/vendbox/vendbox/internal/ordering"
+	"github.com/vendbox/vendbox/internal/outbox"
+)
+
+// Outcome is what was done about a notice.
+type Outcome string
+
+// The outcomes. All but Applied, Repeated and Ignored are exceptions: money that a person has to look at.
+const (
+	Applied       Outcome = "applied"
+	Repeated      Outcome = "repeated"       // the same payment succeeded before, under this or another event id
+	WrongAmount   Outcome = "wrong_amount"   // amount or currency is not the attempt's
+	SecondPayment Outcome = "second_payment" // the order was paid by another attempt
+	OrderClosed   Outcome = "order_closed"   // the order was canceled or had expired
+	Unmatched     Outcome = "unmatched"      // there is no such attempt
+	Ignored       Outcome = "ignored"        // a type that has no effect
+)
+
+func (o Outcome) isException() bool {
+	return o != Applied && o != Repeated && o != Ignored
+}
+
+// EventException tells subscribers of money that needs a person. Its payload names the notice, the order and the outcome.
+const EventException = "payment.exception"
+
+// Application is a notice's outcome and its order, if it had one.
+type Application struct {
+	Outcome Outcome
+	OrderID uuid.UUID // uuid.Nil: unmatched
+}
+
+// Apply records verified notices of one channel and applies those that succeeded: each once, however often and however
+// many at a time it comes. Orders are locked before payments. A notice never moves an order's status backwards.
+func Apply(ctx context.Context, tx *outbox.Tx, channel string, notices []Notice) ([]groupcommit.Result[Application], error) {
+	b := &application{
+		channel: channel, tx: tx, q: dbq.New(tx), known: map[string]Application{},
+		changed: map[uuid.UUID]*ordering.Order{}, changedPayments: map[uuid.UUID]string{},
+	}
+	if err := b.load(ctx, notices); err != nil {
+		return nil, err
+	}
+	results := make([]groupcommit.Result[Application], len(notices))
+	for i := range notices {
+		var err error
+		if results[i].Value, err = b.apply(&notices[i]); err != nil {
+			return nil, err
+		}
+	}
+	return results, b.save(ctx)
+}
+
+// application is the state of one Apply: everything it locked, and what it will write.
+type application struct {
+	channel  string
+	tx       *outbox.Tx
+	q        *dbq.Queries
+	known    map[string]Application // by event id: in the inbox already, or earlier in this batch
+	payments map[uuid.UUID]*dbq.PaymentLockByIDsRow
+	orders   map[uuid.UUID]*ordering.Order
+
+	changed         map[uuid.UUID]*ordering.Order
+	changedPayments map[uuid.UUID]string // the new status
+	inbox           []inboxRow
+}
+
+type inboxRow struct {
+	Application
+
+	notice  *Notice
+	matched bool
+}
+
+func (b *application) load(ctx context.Context, notices []Notice) error {
+	paymentIDs := make([]uuid.UUID, len(notices))
+	eventIDs := make([]string, len(notices))
+	for i, notice := range notices {
+		paymentIDs[i], eventIDs[i] = notice.PaymentID, notice.EventID
+	}
+	matches, err := b.q.PaymentOrderIDs(ctx, dbq.PaymentOrderIDsParams{IDs: paymentIDs, Channel: b.channel})
+	if err != nil {
+		return err
+	}
+	var matchedIDs, orderIDs []uuid.UUID
+	for _, match := range matches {
+		matchedIDs, orderIDs = append(matchedIDs, match.ID), append(orderIDs, match.OrderID)
+	}
+	if b.orders, err = ordering.Lock(ctx, b.tx, orderIDs); err != nil {
+		return err
+	}
+	locked, err := b.q.PaymentLockByIDs(ctx, matchedIDs)
+	if err != nil {
+		return err
+	}
+	b.payments = make(map[uuid.UUID]*dbq.PaymentLockByIDsRow, len(locked))
+	for i := range locked {
+		b.payments[locked[i].ID] = &locked[i]
+	}
+	// Read after the locks: a repeat that waited for them finds here what the first one did.
+	earlier, err := b.q.PaymentEventOutcomes(ctx, dbq.PaymentEventOutcomesParams{Channel: b.channel, EventIds: eventIDs})
+	if err != nil {
+		return err
+	}
+	for _, row := range earlier {
+		b.known[row.EventID] = Application{Outcome: Repeated, OrderID: deref(row.OrderID)}
+	}
+	return nil
+}
+
+func (b *application) apply(notice *Notice) (Application, error) {
+	if known, ok := b.known[notice.EventID]; ok {
+		return known, nil
+	}
+	payment := b.payments[notice.PaymentID]
+	result := Application{Outcome: Unmatched}
+	if payment != nil {
+		result.OrderID = payment.OrderID
+		result.Outcome = judge(notice, payment, b.orders[payment.OrderID])
+		if err := b.effect(payment, result.Outcome); err != nil {
+			return Application{}, err
+		}
+	}
+	b.known[notice.EventID] = Application{Outcome: Repeated, OrderID: result.OrderID}
+	b.inbox = append(b.inbox, inboxRow{result, notice, payment != nil})
+	return result, b.announce(notice, result)
+}
+
+// judge decides what a notice means for an order, before anything is changed.
+func judge(notice *Notice, payment *dbq.PaymentLockByIDsRow, order *ordering.Order) Outcome {
+	switch {
+	case notice.Type != TypeSucceeded:
+		return Ignored
+	case notice.Amount != ordering.Money{Amount: payment.Amount, Currency: payment.Currency}:
+		return WrongAmount
+	case payment.Status == "succeeded":
+		return Repeated
+	case order.PaymentStatus != ordering.Unpaid:
+		return SecondPayment
+	case order.Status == ordering.Canceled || order.Status == ordering.Expired:
+		return OrderClosed
+	default:
+		return Applied
+	}
+}
+
+func (b *application) effect(payment *dbq.PaymentLockByIDsRow, outcome Outcome) error {
+	order := b.orders[payment.OrderID]
+	switch {
+	case outcome == Applied:
+		b.setPayment(payment, "succeeded")
+		b.changed[order.ID] = order
+		return order.MarkPaid(b.tx)
+	case outcome.isException():
+		if payment.Status != "succeeded" {
+			b.setPayment(payment, "exception")
+		}
+		order.ExceptionCode = string(outcome)
+		b.changed[order.ID] = order
+		if outcome == WrongAmount && order.Status == ordering.PendingPayment {
+			return order.Hold(b.tx, ordering.HoldWrongAmount)
+		}
+	}
+	return nil
+}
+
+func (b *application) setPayment(payment *dbq.PaymentLockByIDsRow, status string) {
+	payment.Status = status
+	b.changedPayments[payment.ID] = status
+}
+
+func (b *application) announce(notice *Notice, result Application) error {
+	if !result.Outcome.isException() {
+		return nil
+	}
+	payload, err := json.Marshal(map[string]any{
+		"channel": b.channel, "event_id": notice.EventID, "payment_id": notice.PaymentID, "order_id": result.OrderID,
+		"outcome": result.Outcome, "amount": notice.Amount, "occurred_at": notice.OccurredAt.UTC(),
+	})
+	if err != nil {
+		return fmt.Errorf("payments: event payload: %w", err)
+	}
+	event := outbox.Event{AggregateType: "payment", AggregateID: notice.PaymentID.String(), Type: EventException, Payload: payload}
+	if order := b.orders[result.OrderID]; order != nil {
+		event.Headers = outbox.Headers{Traceparent: order.Traceparent, Locale: order.Locale}
+	}
+	b.tx.Append(event)
+	return nil
+}
+
+func (b *application) save(ctx context.Context) error {
+	if len(b.inbox) == 0 {
+		return nil
+	}
+	slices.SortFunc(b.inbox, func(x, y inboxRow) int { return cmp.Compare(x.notice.EventID, y.notice.EventID) })
+	inserted, err := b.q.PaymentEventInsert(ctx, b.inboxColumns())
+	if err != nil {
+		return err
+	}
+	if len(inserted) != len(b.inbox) {
+		return errInboxRace
+	}
+	payments := dbq.PaymentSaveParams{Now: b.tx.Now}
+	for id, status := range b.changedPayments {
+		payments.IDs, payments.Statuses = append(payments.IDs, id), append(payments.Statuses, status)
+	}
+	if err := dbq.New(b.tx.AtEnd()).PaymentSave(ctx, payments); err != nil {
+		return err
+	}
+	orders := make([]*ordering.Order, 0, len(b.changed))
+	for _, order := range b.changed {
+		orders = append(orders, order)
+	}
+	return ordering.Save(ctx, b.tx, orders)
+}
+
+func (b *application) inboxColumns() dbq.PaymentEventInsertParams {
+	p := dbq.PaymentEventInsertParams{Channel: b.channel, ReceivedAt: b.tx.Now}
+	for _, row := range b.inbox {
+		var paymentID uuid.UUID
+		if row.matched {
+			paymentID = row.notice.PaymentID
+		}
+		p.EventIds = append(p.EventIds, row.notice.EventID)
+		p.PaymentIds = append(p.PaymentIds, paymentID)
+		p.OrderIds = append(p.OrderIds, row.OrderID)
+		p.Types = append(p.Types, row.notice.Type)
+		p.Amounts = append(p.Amounts, row.notice.Amount.Amount)
+		p.Currencies = append(p.Currencies, row.notice.Amount.Currency)
+		p.Outcomes = append(p.Outcomes, string(row.Outcome))
+		p.Bodies = append(p.Bodies, row.notice.Body)
+		p.OccurredAt = append(p.OccurredAt, row.notice.OccurredAt)
+	}
+	return p
+}
+
+func deref(id *uuid.UUID) uuid.UUID {
+	if id == nil {
+		return uuid.Nil
+	}
+	return *id
+}

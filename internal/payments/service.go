@@ -1,0 +1,178 @@
+package payments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/vendbox/vendbox/internal/dbq"
+	"github.com/vendbox/vendbox/internal/fault"
+	"github.com/vendbox/vendbox/internal/groupcommit"
+	"github.com/vendbox/vendbox/internal/ordering"
+	"github.com/vendbox/vendbox/internal/outbox"
+	"github.com/vendbox/vendbox/internal/pgdb"
+)
+
+// errInboxRace says that another process recorded one of the batch's notices while this one was at work. The batch is
+// run again and finds it.
+var errInboxRace = errors.New("payments: a notice was recorded by another process meanwhile")
+
+// Service takes payments through its channels.
+type Service struct {
+	pool     *pgxpool.Pool
+	now      func() time.Time
+	channels map[string]*openChannel
+	begin    *groupcommit.Group[Payment, Payment]
+}
+
+type openChannel struct {
+	Channel
+
+	apply *groupcommit.Group[Notice, Application]
+}
+
+// NewService opens the channels. Close it.
+func NewService(pool *pgxpool.Pool, box *outbox.Box, now func() time.Time, channels ...Channel) *Service {
+	s := &Service{pool: pool, now: now, channels: map[string]*openChannel{}}
+	s.begin = groupcommit.New(groupcommit.Config[Payment, Payment]{
+		Flush: s.insert, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
+	})
+	for _, channel := range channels {
+		s.channels[channel.Name()] = &openChannel{channel, groupcommit.New(groupcommit.Config[Notice, Application]{
+			Flush: func(ctx context.Context, notices []Notice) (results []groupcommit.Result[Application], err error) {
+				err = box.InTx(ctx, func(tx *outbox.Tx) error {
+					results, err = Apply(ctx, tx, channel.Name(), notices)
+					return err
+				})
+				return results, err
+			},
+			Retryable:  func(err error) bool { return errors.Is(err, errInboxRace) || pgdb.IsRetryable(err) },
+			Splittable: pgdb.IsDataError,
+		})}
+	}
+	return s
+}
+
+// Close lets the notices at hand finish.
+func (s *Service) Close() {
+	s.begin.Close()
+	for _, channel := range s.channels {
+		channel.apply.Close()
+	}
+}
+
+// Payment is an attempt that has begun.
+type Payment struct {
+	Attempt
+
+	Channel      string
+	Status       string
+	Instructions Instructions
+	CreatedAt    time.Time
+}
+
+// Begin starts an attempt to pay an order. Faults: order_not_found, payment_channel_unknown, order_not_payable.
+func (s *Service) Begin(ctx context.Context, orderID uuid.UUID, channelName string) (Payment, error) {
+	channel, err := s.channel(channelName)
+	if err != nil {
+		return Payment{}, err
+	}
+	// The row comes first: a gateway may call back before its own answer has arrived.
+	p, err := s.begin.Do(ctx, Payment{
+		Attempt: Attempt{ID: uuid.Must(uuid.NewV7()), OrderID: orderID, Account: sandboxAccount},
+		Channel: channelName, Status: "pending", CreatedAt: s.now().UTC().Truncate(time.Microsecond),
+	})
+	if err != nil {
+		return Payment{}, err
+	}
+	p.Instructions, err = channel.Begin(ctx, p.Attempt)
+	return p, err
+}
+
+// insert records the attempts of a set of buyers whose orders can be paid.
+func (s *Service) insert(ctx context.Context, attempts []Payment) ([]groupcommit.Result[Payment], error) {
+	ids := make([]uuid.UUID, len(attempts))
+	for i, p := range attempts {
+		ids[i] = p.OrderID
+	}
+	orders, err := ordering.GetMany(ctx, s.pool, ids)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]groupcommit.Result[Payment], len(attempts))
+	var columns dbq.PaymentInsertParams
+	for i, p := range attempts {
+		order := orders[p.OrderID]
+		if results[i].Err = payable(order, p); results[i].Err != nil {
+			continue
+		}
+		p.OrderNumber = order.Number
+		p.Amount = ordering.Money{Amount: order.Total, Currency: order.Currency}
+		results[i].Value = p
+		columns.IDs = append(columns.IDs, p.ID)
+		columns.OrderIds = append(columns.OrderIds, p.OrderID)
+		columns.Channels = append(columns.Channels, p.Channel)
+		columns.Accounts = append(columns.Accounts, p.Account)
+		columns.Amounts = append(columns.Amounts, p.Amount.Amount)
+		columns.Currencies = append(columns.Currencies, p.Amount.Currency)
+		columns.CreatedAt = append(columns.CreatedAt, p.CreatedAt)
+	}
+	if len(columns.IDs) == 0 {
+		return results, nil
+	}
+	if err := dbq.New(s.pool).PaymentInsert(ctx, columns); err != nil {
+		return nil, fmt.Errorf("payments: insert attempts: %w", err)
+	}
+	return results, nil
+}
+
+func payable(order *ordering.Order, p Payment) error {
+	if order == nil {
+		return fault.New(fault.NotFound, "order_not_found", "order_id", p.OrderID)
+	}
+	if order.Status != ordering.PendingPayment || !p.CreatedAt.Before(order.ExpiresAt) {
+		return fault.New(fault.Conflict, "order_not_payable", "order_id", p.OrderID, "status", order.Status)
+	}
+	return nil
+}
+
+// Receive verifies a callback, records it and applies it. It returns what the gateway wants to hear. A repeated notice
+// is answered like the first.
+func (s *Service) Receive(ctx context.Context, channelName string, callback Callback) (Answer, Application, error) {
+	channel, err := s.channel(channelName)
+	if err != nil {
+		return Answer{}, Application{}, err
+	}
+	notice, err := channel.Verify(ctx, callback, s.accountOf(channelName))
+	if err != nil {
+		return Answer{}, Application{}, err
+	}
+	applied, err := channel.apply.Do(ctx, notice)
+	if err != nil {
+		return Answer{}, Application{}, err
+	}
+	return channel.Acknowledge(), applied, nil
+}
+
+func (s *Service) channel(name string) (*openChannel, error) {
+	channel, ok := s.channels[name]
+	if !ok {
+		return nil, fault.New(fault.NotFound, "payment_channel_unknown", "channel", name)
+	}
+	return channel, nil
+}
+
+func (s *Service) accountOf(channel string) func(context.Context, uuid.UUID) (string, error) {
+	return func(ctx context.Context, id uuid.UUID) (string, error) {
+		account, err := dbq.New(s.pool).PaymentAccount(ctx, dbq.PaymentAccountParams{ID: id, Channel: channel})
+		if errors.Is(err, pgx.ErrNoRows) {
+			return "", fault.New(fault.NotFound, "payment_not_found", "payment_id", id)
+		}
+		return account, err
+	}
+}
