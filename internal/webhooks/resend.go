@@ -1,0 +1,195 @@
+package webhooks
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"github.com/vendbox/vendbox/internal/dbq"
+	"github.com/vendbox/vendbox/internal/fault"
+	"github.com/vendbox/vendbox/internal/outbox"
+	"github.com/vendbox/vendbox/internal/pgdb"
+)
+
+const (
+	recoverAtOnce = 500
+	// maxRecovered bounds one call of Recover.
+	maxRecovered = 20 * recoverAtOnce
+)
+
+// Resend sends a delivery again, with the same webhook-id and bytes and all its attempts anew, whatever became of it
+// before. Errors: webhook_delivery_not_found; webhook_delivery_in_flight while a job is at it or about to be;
+// webhook_endpoint_disabled; webhook_event_expired when retention has dropped the event.
+func (s *Service) Resend(ctx context.Context, id uuid.UUID) (Delivery, error) {
+	var d Delivery
+	err := pgdb.InTx(ctx, s.deps.Pool, func(tx pgx.Tx) error {
+		q := dbq.New(tx)
+		row, err := q.WebhookDeliveryLock(ctx, id)
+		if err != nil {
+			return deliveryNotFound(err, id)
+		}
+		now := s.now()
+		if row.NextAttemptAt != nil && !row.NextAttemptAt.After(now) {
+			return fault.New(fault.Conflict, "webhook_delivery_in_flight", "id", id.String())
+		}
+		if err := wantEnabled(ctx, q, row.EndpointID); err != nil {
+			return err
+		}
+		again, err := s.sendAgain(ctx, tx, []dbq.WebhookDelivery{row}, now)
+		if err != nil {
+			return err
+		}
+		if again == 0 {
+			return fault.New(fault.Gone, "webhook_event_expired", "id", id.String())
+		}
+		row, err = q.WebhookDeliveryGet(ctx, id)
+		d = deliveryOf(row)
+		return err
+	})
+	if err != nil {
+		return Delivery{}, err
+	}
+	return d, nil
+}
+
+// Recovered is what Recover did.
+type Recovered struct {
+	Resent  int  // are being sent again
+	Expired int  // are not, because their events are not kept any more
+	More    bool // there are more: call again
+}
+
+// Recover sends everything again that an endpoint has not received, of the events since a time: what was given up, what
+// ended while it was disabled, and what is waiting for its next attempt. One call does up to 10,000. Errors:
+// webhook_endpoint_not_found, webhook_endpoint_disabled.
+func (s *Service) Recover(ctx context.Context, endpointID uuid.UUID, since time.Time) (Recovered, error) {
+	if _, err := s.Endpoint(ctx, endpointID); err != nil {
+		return Recovered{}, err
+	}
+	var done Recovered
+	after := uuid.Nil
+	for seen := 0; seen < maxRecovered; {
+		var rows []dbq.WebhookDelivery
+		err := pgdb.InTx(ctx, s.deps.Pool, func(tx pgx.Tx) error {
+			q := dbq.New(tx)
+			if err := wantEnabled(ctx, q, endpointID); err != nil {
+				return err
+			}
+			now := s.now()
+			var err error
+			rows, err = q.WebhookDeliveriesToRecover(ctx, dbq.WebhookDeliveriesToRecoverParams{
+				EndpointID: endpointID, Since: since, Now: now, After: after, MaxRows: recoverAtOnce,
+			})
+			if err != nil {
+				return fmt.Errorf("webhooks: find deliveries to recover: %w", err)
+			}
+			again, err := s.sendAgain(ctx, tx, rows, now)
+			if err != nil {
+				return err
+			}
+			done.Resent += again
+			done.Expired += len(rows) - again
+			return nil
+		})
+		if err != nil {
+			return Recovered{}, err
+		}
+		if len(rows) < recoverAtOnce {
+			return done, nil
+		}
+		seen += len(rows)
+		after = rows[len(rows)-1].ID
+	}
+	done.More = true
+	return done, nil
+}
+
+// wantEnabled holds the endpoint's status until the transaction ends, or refuses.
+func wantEnabled(ctx context.Context, q *dbq.Queries, endpointID uuid.UUID) error {
+	status, err := q.WebhookDeliveryEndpointStatus(ctx, endpointID)
+	if err != nil {
+		return endpointNotFound(err, endpointID)
+	}
+	if status != EndpointEnabled {
+		return fault.New(fault.Conflict, "webhook_endpoint_disabled", "id", endpointID.String())
+	}
+	return nil
+}
+
+// sendAgain opens a new round for deliveries that the transaction has locked, each with a new job, and says for how
+// many. Those whose events are not kept any more it leaves as they are.
+func (s *Service) sendAgain(ctx context.Context, tx pgx.Tx, rows []dbq.WebhookDelivery, now time.Time) (int, error) {
+	q := dbq.New(tx)
+	var eventIDs []uuid.UUID
+	var times []time.Time
+	for _, row := range rows {
+		eventIDs, times = append(eventIDs, row.EventID), append(times, row.EventOccurredAt)
+	}
+	events, err := findEvents(ctx, q, eventIDs, times)
+	if err != nil {
+		return 0, err
+	}
+	reopen := dbq.WebhookDeliveriesReopenParams{Now: now}
+	byID := make(map[uuid.UUID]dbq.WebhookDelivery, len(rows))
+	for _, row := range rows {
+		if _, kept := events[row.EventID]; kept {
+			reopen.IDs = append(reopen.IDs, row.ID)
+			byID[row.ID] = row
+		}
+	}
+	if len(reopen.IDs) == 0 {
+		return 0, nil
+	}
+	opened, err := q.WebhookDeliveriesReopen(ctx, reopen)
+	if err != nil {
+		return 0, fmt.Errorf("webhooks: reopen deliveries: %w", err)
+	}
+	jobs := make([]river.InsertManyParams, len(opened))
+	for i, o := range opened {
+		row := byID[o.ID]
+		var headers outbox.Headers
+		if err := json.Unmarshal(events[row.EventID].Headers, &headers); err != nil {
+			return 0, fmt.Errorf("webhooks: headers of event %s: %w", row.EventID, err)
+		}
+		args := Args{DeliveryID: row.ID, EndpointID: row.EndpointID, Round: o.Round}
+		if jobs[i], err = s.job(args, headers.Traceparent); err != nil {
+			return 0, err
+		}
+	}
+	if _, err := s.deps.Jobs.InsertManyFastTx(ctx, tx, jobs); err != nil {
+		return 0, fmt.Errorf("webhooks: insert jobs: %w", err)
+	}
+	return len(jobs), nil
+}
+
+// BeforeRetry prepares a delivery whose failed job is set to work again as it is: failedjobs calls it for the kind
+// deliver_webhook in the transaction of the retry. Errors: webhook_delivery_superseded when the delivery has succeeded or
+// has another job since, webhook_endpoint_disabled, webhook_delivery_not_found.
+func (s *Service) BeforeRetry(ctx context.Context, tx pgx.Tx, _ string, rawArgs []byte) error {
+	var args Args
+	if err := json.Unmarshal(rawArgs, &args); err != nil {
+		return fmt.Errorf("webhooks: job arguments: %w", err)
+	}
+	q := dbq.New(tx)
+	if _, err := q.WebhookDeliveryLock(ctx, args.DeliveryID); err != nil {
+		return deliveryNotFound(err, args.DeliveryID)
+	}
+	if err := wantEnabled(ctx, q, args.EndpointID); err != nil {
+		return err
+	}
+	n, err := q.WebhookDeliveryReopenSameRound(ctx, dbq.WebhookDeliveryReopenSameRoundParams{
+		ID: args.DeliveryID, Round: args.Round, Now: s.now(),
+	})
+	if err != nil {
+		return fmt.Errorf("webhooks: reopen delivery: %w", err)
+	}
+	if n == 0 {
+		return fault.New(fault.Conflict, "webhook_delivery_superseded", "id", args.DeliveryID.String())
+	}
+	return nil
+}
