@@ -1,0 +1,244 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"github.com/vendbox/vendbox/internal/access"
+	"github.com/vendbox/vendbox/internal/fault"
+	"github.com/vendbox/vendbox/internal/ordering"
+	"github.com/vendbox/vendbox/internal/telemetry"
+)
+
+// NewOrder is an order as a caller asks for it. What is embedded has to be exported for huma to see it.
+type NewOrder struct {
+	Items    []newOrderItem `json:"items" minItems:"1" maxItems:"100" doc:"What to buy. One SKU may stand on several lines."`
+	Contact  newContact     `json:"contact,omitzero" doc:"How to reach the buyer. Kept encrypted."`
+	Locale   string         `json:"locale,omitempty" enum:"en,zh" example:"zh" doc:"Language of messages to the buyer. Default: the request's Accept-Language."`
+	Metadata *jsonObject    `json:"metadata,omitempty" doc:"Your own data, up to 16 KiB; answers and webhooks repeat it."`
+}
+
+type newOrderItem struct {
+	SKU       string `json:"sku" minLength:"1" maxLength:"64" example:"game-card-100" doc:"The product's SKU."`
+	Quantity  int    `json:"quantity" minimum:"1" maximum:"1000" example:"1" doc:"How many units."`
+	UnitPrice *money `json:"unit_price,omitempty" doc:"What the buyer was shown for one unit. If the price is another by now, the order is refused with price_changed."`
+}
+
+type newContact struct {
+	Phone string `json:"phone,omitempty" maxLength:"32" example:"+8613800138000" doc:"Telephone number, best with its country code."`
+	Email string `json:"email,omitempty" maxLength:"254" example:"buyer@example.com" doc:"E-mail address."`
+}
+
+// Order is an order as it stands.
+type Order ordering.View
+
+// PlacedOrder is an order with the buyer's way to it.
+type PlacedOrder struct {
+	Order
+
+	AccessToken string `json:"access_token" example:"AZxfbnwae2CaVB8Oiis8Tf4k2bS0C3xgkW4" doc:"Shows this order's cards to whoever has it. Give it to the buyer and to nobody else."`
+}
+
+const maxMetadata = 16 << 10
+
+func (s *Server) registerOrders() {
+	placing := []string{
+		"product_not_found", "product_disabled", "out_of_stock", "price_changed", "currency_mixed", "idempotency_key_reused",
+		"phone_invalid", "email_invalid", "metadata_too_large", "order_not_storable",
+	}
+	handle(s, operation{
+		Operation: huma.Operation{
+			OperationID: "place-order", Method: http.MethodPost, Path: "/v1/orders", Tags: []string{tagOrders},
+			DefaultStatus: http.StatusCreated, Summary: "Place an order",
+			Description: "Takes the stock of all lines or of none. The order can be paid until expires_at. Send an Idempotency-Key: repeated " +
+				"with the same body it gets the same order and the same answer, however often and however many at a time.",
+			Errors: []int{http.StatusNotFound, http.StatusConflict},
+		},
+		Auth: needs(access.OrdersWrite), Faults: placing,
+	}, s.placeOrder)
+	handle(s, operation{
+		Operation: huma.Operation{
+			OperationID: "place-orders", Method: http.MethodPost, Path: "/v1/orders/batch", Tags: []string{tagOrders},
+			Summary: "Place many orders",
+			Description: "Up to 500 orders in one request. Each is placed or refused by itself: data has one result per member, in order, with " +
+				"the status and the body it would have got alone.",
+			MaxBodyBytes: maxBatchBody,
+		},
+		Auth: needs(access.OrdersWrite), Faults: placing,
+	}, s.placeOrders)
+	handle(s, operation{
+		Operation: huma.Operation{
+			OperationID: "list-orders", Method: http.MethodGet, Path: "/v1/orders", Tags: []string{tagOrders},
+			Summary: "List orders", Description: "Newest first. contact finds the orders of one telephone number or e-mail address.",
+		},
+		Auth: needs(access.OrdersRead), Faults: []string{"cursor_invalid", "phone_invalid"},
+	}, s.listOrders)
+	handle(s, operation{
+		Operation: huma.Operation{
+			OperationID: "get-order", Method: http.MethodGet, Path: "/v1/orders/{id}", Tags: []string{tagOrders},
+			Summary: "Get an order", Description: "One order as it stands.", Errors: []int{http.StatusNotFound},
+		},
+		Auth: needs(access.OrdersRead), Faults: []string{"order_not_found"},
+	}, s.getOrder)
+}
+
+type placeOrderInput struct {
+	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" example:"cart-1001" doc:"A key of yours for this order, any text. It is good for as long as the order is kept."`
+	AcceptLanguage string `header:"Accept-Language" hidden:"true"`
+	Body           NewOrder
+}
+
+type placeOrderOutput struct {
+	Replayed string `header:"Idempotent-Replayed" doc:"true when an earlier request with this Idempotency-Key placed the order."`
+	Body     PlacedOrder
+}
+
+func (s *Server) placeOrder(ctx context.Context, in *placeOrderInput) (*placeOrderOutput, error) {
+	request, err := in.Body.request()
+	if err != nil {
+		return nil, err
+	}
+	caller := callerOf(ctx)
+	caller.IdempotencyKey = in.IdempotencyKey
+	placed, err := s.deps.Orders.Place(ctx, request, caller)
+	if err != nil {
+		return nil, err
+	}
+	out := &placeOrderOutput{Body: s.viewPlaced(&placed)}
+	if placed.Replayed {
+		out.Replayed = "true"
+	}
+	return out, nil
+}
+
+func callerOf(ctx context.Context) ordering.Caller {
+	return ordering.Caller{
+		APIKeyID: principalOf(ctx).KeyID, Traceparent: telemetry.Traceparent(ctx), Locale: requestLanguage(ctx).String(),
+	}
+}
+
+func (s *Server) viewPlaced(placed *ordering.Placed) PlacedOrder {
+	return PlacedOrder{Order(placed.Order.ViewAsPlaced()), s.deps.Vault.OrderToken(placed.Order.ID)}
+}
+
+// request makes the room's form. What the body's buffer holds is copied: the buffer goes back to its pool.
+func (o *NewOrder) request() (ordering.Request, error) {
+	r := ordering.Request{
+		Lines: make([]ordering.Line, len(o.Items)), Phone: o.Contact.Phone, Email: o.Contact.Email, Locale: o.Locale,
+	}
+	if o.Metadata != nil {
+		if len(o.Metadata.RawMessage) > maxMetadata {
+			return r, fault.New(fault.TooLarge, "metadata_too_large", "limit", maxMetadata)
+		}
+		r.Metadata = bytes.Clone(o.Metadata.RawMessage)
+	}
+	for i, item := range o.Items {
+		r.Lines[i] = ordering.Line{SKU: item.SKU, Quantity: item.Quantity, Price: item.UnitPrice}
+	}
+	return r, nil
+}
+
+const maxBatchBody = 16 << 20
+
+// batchMember is one order of a batch.
+type batchMember struct {
+	NewOrder
+
+	IdempotencyKey string `json:"idempotency_key,omitempty" maxLength:"255" example:"cart-1001" doc:"As the header Idempotency-Key of a single order."`
+}
+
+// batchResult is what became of one member.
+type batchResult struct {
+	Status int          `json:"status" example:"201" doc:"The HTTP status it would have got alone."`
+	Order  *PlacedOrder `json:"order,omitempty" doc:"The order, when it was placed."`
+	Error  *Problem     `json:"error,omitempty" doc:"The problem, when it was refused."`
+}
+
+type placeOrdersInput struct {
+	Body struct {
+		Orders []batchMember `json:"orders" minItems:"1" maxItems:"500" doc:"The orders."`
+	}
+}
+
+type placeOrdersOutput struct {
+	Body struct {
+		Data []batchResult `json:"data" doc:"One result per member, in order."`
+	}
+}
+
+func (s *Server) placeOrders(ctx context.Context, in *placeOrdersInput) (*placeOrdersOutput, error) {
+	members := in.Body.Orders
+	out := &placeOrdersOutput{}
+	out.Body.Data = make([]batchResult, len(members))
+	var requests []ordering.Request
+	var keys []string
+	var positions []int
+	for i := range members {
+		request, err := members[i].request()
+		if err != nil {
+			out.Body.Data[i] = refused(ctx, err)
+			continue
+		}
+		requests, keys, positions = append(requests, request), append(keys, members[i].IdempotencyKey), append(positions, i)
+	}
+	for i, result := range s.deps.Orders.PlaceMany(ctx, requests, keys, callerOf(ctx)) {
+		if result.Err != nil {
+			out.Body.Data[positions[i]] = refused(ctx, result.Err)
+			continue
+		}
+		order := s.viewPlaced(&result.Value)
+		out.Body.Data[positions[i]] = batchResult{Status: http.StatusCreated, Order: &order}
+	}
+	return out, nil
+}
+
+func refused(ctx context.Context, err error) batchResult {
+	problem := noted(ctx, err)
+	return batchResult{Status: problem.Status, Error: problem}
+}
+
+type listOrdersInput struct {
+	PageQuery
+
+	Status  string `query:"status" enum:"pending_payment,on_hold,processing,completed,canceled,expired" example:"on_hold" doc:"Only orders of this status."`
+	Contact string `query:"contact" maxLength:"254" example:"+8613800138000" doc:"Only orders of this telephone number or e-mail address."`
+}
+
+type listOrdersOutput struct{ Body listBody[Order] }
+
+func (s *Server) listOrders(ctx context.Context, in *listOrdersInput) (*listOrdersOutput, error) {
+	before := uuid.Max
+	if in.Cursor != "" {
+		var err error
+		if before, err = uuid.Parse(in.Cursor); err != nil {
+			return nil, fault.New(fault.Invalid, "cursor_invalid")
+		}
+	}
+	orders, err := s.deps.Orders.List(ctx, ordering.ListParams{Status: in.Status, Before: before, Limit: in.Limit}, in.Contact)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]Order, len(orders))
+	next := ""
+	for i, order := range orders {
+		views[i] = Order(order.View())
+		if i == in.Limit-1 {
+			next = order.ID.String()
+		}
+	}
+	return &listOrdersOutput{list(views, next)}, nil
+}
+
+type orderOutput struct{ Body Order }
+
+func (s *Server) getOrder(ctx context.Context, in *UUIDPath) (*orderOutput, error) {
+	order, err := s.deps.Orders.Get(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &orderOutput{Order(order.View())}, nil
+}
