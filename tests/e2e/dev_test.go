@@ -86,7 +86,9 @@ func TestDevKeepsWhatItHas(t *testing.T) {
 	}, slices.Collect(maps.Keys(first.info)))
 	for name, value := range first.info {
 		require.NotEmpty(t, value, name)
-		require.Contains(t, first.stdout.String(), strings.TrimSuffix(value, "/docs"), "the banner has %s", name)
+		require.Eventually(t, func() bool { // what it printed comes through a pipe
+			return strings.Contains(first.stdout.String(), strings.TrimSuffix(value, "/docs"))
+		}, 10*time.Second, 5*time.Millisecond, "the banner has %s", name)
 	}
 	s := first.site(t)
 	require.NoError(t, s.healthy(first.info["console_url"]))
