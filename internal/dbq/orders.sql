@@ -52,6 +52,9 @@ set available = s.available - taken.quantity
 from (select unnest(@product_ids::uuid[]) as product_id, unnest(@quantities::bigint[]) as quantity) as taken
 where s.product_id = taken.product_id;
 
+-- name: OrderExists :one
+select exists (select from orders where id = @id);
+
 -- name: OrderByIDs :many
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
        paid_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at, completed_at

@@ -81,6 +81,17 @@ func (q *Queries) OrderByIDs(ctx context.Context, ids []uuid.UUID) ([]OrderByIDs
 	return items, nil
 }
 
+const orderExists = `-- name: OrderExists :one
+select exists (select from orders where id = $1)
+`
+
+func (q *Queries) OrderExists(ctx context.Context, id uuid.UUID) (bool, error) {
+	row := q.db.QueryRow(ctx, orderExists, id)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
 const orderIDsByIdempotencyKey = `-- name: OrderIDsByIdempotencyKey :many
 select o.id, o.api_key_id, o.idempotency_key::text as idempotency_key, o.request_hash::bytea as request_hash
 from (select unnest($1::uuid[]) as api_key_id, unnest($2::text[]) as key) k

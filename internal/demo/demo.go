@@ -54,7 +54,7 @@ const (
 	demoSKU = "demo-card"
 	// perOrder are the webhooks of one order: created, paid, completed.
 	perOrder = 3
-	pollCard = 2 * time.Millisecond
+	pollCard = 8 * time.Millisecond
 	settle   = time.Minute
 )
 

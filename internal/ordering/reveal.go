@@ -11,6 +11,7 @@ import (
 
 	"github.com/vendbox/vendbox/internal/cardvault"
 	"github.com/vendbox/vendbox/internal/dbq"
+	"github.com/vendbox/vendbox/internal/fault"
 	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
@@ -38,11 +39,15 @@ func NewReveals(pool *pgxpool.Pool, vault *cardvault.Vault, now func() time.Time
 // OfOrder returns the codes of an order's delivered cards; none as long as nothing is delivered. Every look at codes is
 // recorded with who looked, in the same transaction: no record, no codes. Fault: order_not_found.
 func (r *Reveals) OfOrder(ctx context.Context, orderID uuid.UUID, actor, requestID string) ([]Card, error) {
-	var rows []dbq.CardsOfOrderRow
-	err := pgdb.InTx(ctx, r.pool, func(tx pgx.Tx) error {
-		if _, err := Get(ctx, tx, orderID); err != nil {
-			return err
-		}
+	// Buyers ask again and again until the cards are there, so that question has to be cheap.
+	rows, err := dbq.New(r.pool).CardsOfOrder(ctx, orderID)
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return nil, r.mustExist(ctx, orderID)
+	}
+	err = pgdb.InTx(ctx, r.pool, func(tx pgx.Tx) error {
 		q := dbq.New(tx)
 		var err error
 		if rows, err = q.CardsOfOrder(ctx, orderID); err != nil || len(rows) == 0 {
@@ -64,4 +69,12 @@ func (r *Reveals) OfOrder(ctx context.Context, orderID uuid.UUID, actor, request
 		cards[i] = Card{Line: int(row.Line), Unit: int(row.Unit), SKU: row.SKU, Code: string(code), ExpiresAt: row.ExpiresAt}
 	}
 	return cards, nil
+}
+
+func (r *Reveals) mustExist(ctx context.Context, orderID uuid.UUID) error {
+	exists, err := dbq.New(r.pool).OrderExists(ctx, orderID)
+	if err == nil && !exists {
+		return fault.New(fault.NotFound, "order_not_found", "order_id", orderID)
+	}
+	return err
 }
