@@ -215,8 +215,10 @@ func (b *application) save(ctx context.Context) error {
 	for id, status := range b.changedPayments {
 		payments.IDs, payments.Statuses = append(payments.IDs, id), append(payments.Statuses, status)
 	}
-	if err := dbq.New(b.tx.AtEnd()).PaymentSave(ctx, payments); err != nil {
-		return err
+	if len(payments.IDs) > 0 {
+		if err := dbq.New(b.tx.AtEnd()).PaymentSave(ctx, payments); err != nil {
+			return err
+		}
 	}
 	orders := make([]*ordering.Order, 0, len(b.changed))
 	for _, order := range b.changed {
