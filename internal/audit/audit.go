@@ -13,6 +13,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
 // MaxOffenders bounds the offenders that a check names; it counts them all.
@@ -74,7 +76,10 @@ func run(ctx context.Context, tx pgx.Tx) (Report, error) {
 	var report Report
 	// Each check is one large query, run once: room to hash, nothing compiled, and no loop over a table that the planner
 	// takes for empty because it was not analysed yet.
-	if _, err := tx.Exec(ctx, `set local work_mem = '64MB'; set local enable_seqscan = on; set local enable_nestloop = off`); err != nil {
+	if err := pgdb.WholeTables(ctx, tx); err != nil {
+		return report, err
+	}
+	if _, err := tx.Exec(ctx, `set local work_mem = '64MB'; set local enable_nestloop = off`); err != nil {
 		return report, err
 	}
 	// The first query takes the snapshot.

@@ -71,7 +71,8 @@ func (r *pipelineRun) openDeliveries(ctx context.Context) (open int, err error) 
 }
 
 func (r *pipelineRun) readOrders(ctx context.Context, c *PipelineCheck) error {
-	err := r.cfg.Pool.QueryRow(ctx, `
+	return wholeTables(ctx, r.cfg.Pool, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `
 		with product as (
 			select id from products where sku = $1
 		), bought as (
@@ -96,27 +97,27 @@ func (r *pipelineRun) readOrders(ctx context.Context, c *PipelineCheck) error {
 		       - (select s.available from stock s where s.product_id = (select id from product)) - (select count(*) from given),
 		       (select coalesce(sum(sms), 0) from bought),
 		       (select count(*) from bought where sms <> $3)`,
-		r.sku, firstIDOf(r.began), r.perOrder).
-		Scan(&c.Orders, &c.Completed, &c.Cards, &c.DistinctCards, &c.WrongOrders, &c.WrongCards, &c.StockGap, &c.SMSSent, &c.WrongSMS)
-	if err != nil {
-		return fmt.Errorf("bench: check orders: %w", err)
-	}
-	return nil
+			r.sku, firstIDOf(r.began), r.perOrder).
+			Scan(&c.Orders, &c.Completed, &c.Cards, &c.DistinctCards, &c.WrongOrders, &c.WrongCards, &c.StockGap, &c.SMSSent, &c.WrongSMS)
+	})
 }
 
 func (r *pipelineRun) readWebhooks(ctx context.Context, c *PipelineCheck) (err error) {
-	rows, err := r.cfg.Pool.Query(ctx, `
+	var ids []string
+	err = wholeTables(ctx, r.cfg.Pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
 		select 'msg_' || e.id from outbox e
 		where e.occurred_at >= $2 and e.type = $3 and e.aggregateid in (
 			select i.order_id::text from order_items i
 			where i.order_id >= $4 and i.product_id = (select id from products where sku = $1))`,
-		r.sku, r.began, orderCompleted, firstIDOf(r.began))
+			r.sku, r.began, orderCompleted, firstIDOf(r.began))
+		if err == nil {
+			ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		}
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("bench: check webhooks: %w", err)
-	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return fmt.Errorf("bench: check webhooks: %w", err)
+		return err
 	}
 	c.MissingWebhooks = r.cfg.Webhooks.missing(ids)
 	c.Webhooks, c.WebhookIDs = r.cfg.Webhooks.Count(orderCompleted)

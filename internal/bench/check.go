@@ -8,6 +8,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
 // Check is what SQL found after a measurement.
@@ -59,10 +61,23 @@ func (s *shelf) read(ctx context.Context, pool *pgxpool.Pool) (Check, error) {
 
 // each runs a query and calls fn after each row has been scanned into targets.
 func each(ctx context.Context, pool *pgxpool.Pool, targets []any, fn func(), query string, args ...any) error {
-	rows, err := pool.Query(ctx, query, args...)
-	if err == nil {
-		_, err = pgx.ForEachRow(rows, targets, func() error { fn(); return nil })
-	}
+	return wholeTables(ctx, pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, query, args...)
+		if err == nil {
+			_, err = pgx.ForEachRow(rows, targets, func() error { fn(); return nil })
+		}
+		return err
+	})
+}
+
+// wholeTables runs a check, which reads all that a run left behind.
+func wholeTables(ctx context.Context, pool *pgxpool.Pool, check func(tx pgx.Tx) error) error {
+	err := pgdb.InTx(ctx, pool, func(tx pgx.Tx) error {
+		if err := pgdb.WholeTables(ctx, tx); err != nil {
+			return err
+		}
+		return check(tx)
+	})
 	if err != nil {
 		return fmt.Errorf("bench: check: %w", err)
 	}

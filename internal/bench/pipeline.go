@@ -33,7 +33,10 @@ type PipelineConfig struct {
 	Duration time.Duration
 	// SustainedOrders go through the whole path as fast as they can. Default 10,000.
 	SustainedOrders int
-	// Buyers are the connections that place and pay. Default 64.
+	// Warmup orders go through the path before anything is measured: connections, caches, and tables that are large
+	// enough for the plans that they will have. Default 2,000.
+	Warmup int
+	// Buyers are the connections that place and pay. Default 256.
 	Buyers int
 	// Outstanding bounds the orders that are paid and have not reached the subscriber yet. Default 2,000.
 	Outstanding int
@@ -51,8 +54,11 @@ func (c PipelineConfig) withDefaults() PipelineConfig {
 	if c.SustainedOrders == 0 {
 		c.SustainedOrders = 10_000
 	}
+	if c.Warmup == 0 {
+		c.Warmup = 2000
+	}
 	if c.Buyers == 0 {
-		c.Buyers = 64
+		c.Buyers = 256
 	}
 	if c.Outstanding == 0 {
 		c.Outstanding = 2000
@@ -65,7 +71,7 @@ func (c PipelineConfig) withDefaults() PipelineConfig {
 
 // Quick returns the configuration with measurements of seconds: to see that it works, not to quote.
 func (c PipelineConfig) Quick() PipelineConfig {
-	c.Duration, c.SustainedOrders = 2*time.Second, 1000
+	c.Duration, c.SustainedOrders, c.Warmup = 2*time.Second, 1000, 200
 	return c
 }
 
@@ -82,6 +88,7 @@ func (c PipelineConfig) validate() error {
 		wrong(rate < 1 || rate > 100_000, "a rate of %d per second: want 1 to 100,000", rate)
 	}
 	wrong(c.Duration < 0 || c.Drain < 0, "a negative duration")
+	wrong(c.Warmup < 0, "%d orders to warm up", c.Warmup)
 	wrong(c.SustainedOrders < 1, "%d sustained orders: want at least 1", c.SustainedOrders)
 	wrong(c.Buyers < 1 || c.Outstanding < c.Buyers, "%d buyers and %d outstanding orders: want at least 1 and as many",
 		c.Buyers, c.Outstanding)
@@ -92,9 +99,6 @@ func (c PipelineConfig) validate() error {
 func (c PipelineConfig) ordersOf(rate int) int {
 	return max(1, int(float64(rate)*c.Duration.Seconds()))
 }
-
-// warmupOrders go through the path before anything is measured: connections, caches, plans.
-const warmupOrders = 200
 
 // pipelineRun is one run of Pipeline.
 type pipelineRun struct {
@@ -161,7 +165,7 @@ func (r *pipelineRun) prepare(ctx context.Context) error {
 	if r.perOrder == 0 {
 		return errors.New("bench: no SMS template for an order's events: nothing would be sent")
 	}
-	r.cardCount = warmupOrders + r.cfg.SustainedOrders
+	r.cardCount = r.cfg.Warmup + r.cfg.SustainedOrders
 	for _, rate := range r.cfg.Rates {
 		r.cardCount += r.cfg.ordersOf(rate)
 	}
@@ -175,7 +179,7 @@ func (r *pipelineRun) prepare(ctx context.Context) error {
 		r.smsBase = r.cfg.SMSReceived()
 	}
 	r.progress("warming up")
-	if _, err := r.sustained(ctx, warmupOrders); err != nil {
+	if _, err := r.sustained(ctx, r.cfg.Warmup); err != nil {
 		return fmt.Errorf("warm-up: %w", err)
 	}
 	return analyse(ctx, r.cfg.Pool, "orders", "order_items", "payments", "cards", "card_deliveries", "sms_messages",

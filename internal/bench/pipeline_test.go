@@ -159,10 +159,12 @@ func answer(w http.ResponseWriter, status int, body any, err error) {
 	_, _ = w.Write(text)
 }
 
+const warmup = 200 // orders
+
 func (s *system) config() PipelineConfig {
 	return PipelineConfig{
 		BaseURL: s.url, APIKey: "k", PaymentSecret: paymentSecret, Pool: s.pool, Inventory: s.stock, Webhooks: s.sink,
-		Rates: []int{40, 20}, Duration: 300 * time.Millisecond, SustainedOrders: 20, Buyers: 4, Outstanding: 8,
+		Rates: []int{40, 20}, Duration: 300 * time.Millisecond, SustainedOrders: 20, Warmup: warmup, Buyers: 4, Outstanding: 8,
 		Drain: time.Second,
 	}
 }
@@ -185,7 +187,7 @@ func TestPipeline(t *testing.T) {
 		require.GreaterOrEqual(t, result.CardVisible.Max, result.ServerP50)
 		require.Positive(t, result.PollEvery)
 	}
-	all := warmupOrders + 6 + 12 + 20
+	all := warmup + 6 + 12 + 20
 	require.Equal(t, PipelineCheck{
 		Orders: all, Completed: all, Cards: all, DistinctCards: all, SMSSent: all, Webhooks: all, WebhookIDs: all,
 	}, report.Sustained.Check)
@@ -197,7 +199,7 @@ func TestPipelineMissesAWebhook(t *testing.T) {
 	s := openSystem(t)
 	_, err := s.pool.Exec(t.Context(), relayed)
 	require.NoError(t, err)
-	s.withoutWebhook = func(order int) bool { return order == warmupOrders+3 }
+	s.withoutWebhook = func(order int) bool { return order == warmup+3 }
 	report, err := Pipeline(t.Context(), s.config(), nil)
 	require.ErrorContains(t, err, "205 webhooks received", "of 206 orders")
 	require.Empty(t, report.Rates, "no figure without its check")

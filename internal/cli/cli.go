@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
@@ -26,11 +27,18 @@ type commands struct {
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
+// heapGrowth is how far the heap may grow over what is alive in it, in percent, before it is collected. Little is alive
+// here (20 MB under load), so Go's own 100 collects many times a second: a fifth of the process's time.
+const heapGrowth = 400
+
 // streams are where a command writes: results to out, progress and errors to err.
 type streams struct{ out, err io.Writer }
 
 // Main runs one command and returns the process's exit code: 0 done, 1 failed or found something, 2 misused.
 func Main(args []string, stdout, stderr io.Writer) int {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(heapGrowth)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	exited := -1

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 	"time"
 
@@ -193,7 +194,7 @@ func (s *stack) openDoorRooms(opts stackOptions) {
 	s.keys = access.NewKeys(s.pool, time.Now)
 	s.inventory = inventory.NewService(s.pool, s.vault, s.box, time.Now)
 	s.orders = ordering.NewService(ordering.Config{
-		TTL: s.cfg.OrderTTL, Region: s.cfg.DefaultRegion, Committers: placingCommitters, Place: opts.place,
+		TTL: s.cfg.OrderTTL, Region: s.cfg.DefaultRegion, Committers: placingCommitters(), Place: opts.place,
 	}, s.pool, s.box, s.vault)
 	s.onClose(s.orders.Close)
 	var channels []payments.Channel
@@ -209,8 +210,9 @@ func (s *stack) openDoorRooms(opts stackOptions) {
 	s.failedJobs.OnRetry(webhooks.Args{}.Kind(), s.webhooks.BeforeRetry)
 }
 
-// placingCommitters: with two, one batch is made while the other waits for the disk.
-const placingCommitters = 2
+// placingCommitters is one for each four cores, two at most. A second transaction in flight makes each half as large, and
+// a small machine has no core for it to run on: there one is a fifth cheaper for every order.
+func placingCommitters() int { return min(max(runtime.GOMAXPROCS(0)/4, 1), 2) }
 
 // relayGrace is what the fast path gets at the end of the process. The safety jobs have the rest.
 const relayGrace = 5 * time.Second

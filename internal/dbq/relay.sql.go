@@ -10,10 +10,11 @@ import (
 )
 
 const relayDropSafetyJobs = `-- name: RelayDropSafetyJobs :exec
-delete from river_job where id = any($1::bigint[]) and kind = 'relay' and state in ('scheduled', 'available')
+delete from river_job where id = any($1::bigint[]) and (kind = 'relay' and state in ('scheduled', 'available')) is true
 `
 
-// A job that a worker already runs is left alone: it finds the ledgers filled and does nothing.
+// A job that a worker already runs is left alone: it finds the ledgers filled and does nothing. "is true" keeps River's
+// fetch index out of it, which has every job that waits: each is looked up by its key.
 func (q *Queries) RelayDropSafetyJobs(ctx context.Context, ids []int64) error {
 	_, err := q.db.Exec(ctx, relayDropSafetyJobs, ids)
 	return err

@@ -53,11 +53,12 @@ left join lateral (
 
 -- name: SMSMessageClaim :many
 -- Marks messages as being sent, just before they are. The count of attempts fences: of two who read the same, one wins.
+-- "is true" keeps the index on status, which may hold a backlog, out of it: each message is looked up by its key.
 update sms_messages m
 set status = 'sending', attempts = m.attempts + 1, provider = @provider, segments = c.segments
 from (select unnest(@ids::uuid[]) as id, unnest(@rounds::int[]) as round, unnest(@attempts::int[]) as attempts,
              unnest(@segments::int[]) as segments) as c
-where m.id = c.id and m.round = c.round and m.attempts = c.attempts and m.status in ('pending', 'sending')
+where m.id = c.id and m.round = c.round and m.attempts = c.attempts and (m.status in ('pending', 'sending')) is true
 returning m.id;
 
 -- name: SMSMessageSettle :many
@@ -72,7 +73,7 @@ from (select unnest(@ids::uuid[]) as id, unnest(@rounds::int[]) as round, unnest
              unnest(@statuses::text[]) as status, unnest(@provider_message_ids::text[]) as provider_message_id,
              unnest(@error_codes::text[]) as error_code, unnest(@errors::text[]) as error) as s
 where m.id = s.id and m.round = s.round and m.attempts = s.attempts
-  and (m.status in ('pending', 'sending') or m.status = 'unknown' and s.status in ('sent', 'failed'))
+  and (m.status in ('pending', 'sending') or m.status = 'unknown' and s.status in ('sent', 'failed')) is true
 returning m.id;
 
 -- name: SMSMessageLock :one

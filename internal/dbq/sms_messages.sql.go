@@ -17,7 +17,7 @@ update sms_messages m
 set status = 'sending', attempts = m.attempts + 1, provider = $1, segments = c.segments
 from (select unnest($2::uuid[]) as id, unnest($3::int[]) as round, unnest($4::int[]) as attempts,
              unnest($5::int[]) as segments) as c
-where m.id = c.id and m.round = c.round and m.attempts = c.attempts and m.status in ('pending', 'sending')
+where m.id = c.id and m.round = c.round and m.attempts = c.attempts and (m.status in ('pending', 'sending')) is true
 returning m.id
 `
 
@@ -30,6 +30,7 @@ type SMSMessageClaimParams struct {
 }
 
 // Marks messages as being sent, just before they are. The count of attempts fences: of two who read the same, one wins.
+// "is true" keeps the index on status, which may hold a backlog, out of it: each message is looked up by its key.
 func (q *Queries) SMSMessageClaim(ctx context.Context, arg SMSMessageClaimParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, sMSMessageClaim,
 		arg.Provider,
@@ -553,7 +554,7 @@ from (select unnest($2::uuid[]) as id, unnest($3::int[]) as round, unnest($4::in
              unnest($5::text[]) as status, unnest($6::text[]) as provider_message_id,
              unnest($7::text[]) as error_code, unnest($8::text[]) as error) as s
 where m.id = s.id and m.round = s.round and m.attempts = s.attempts
-  and (m.status in ('pending', 'sending') or m.status = 'unknown' and s.status in ('sent', 'failed'))
+  and (m.status in ('pending', 'sending') or m.status = 'unknown' and s.status in ('sent', 'failed')) is true
 returning m.id
 `
 

@@ -66,5 +66,5 @@ returning j.id, j.kind, j.queue, j.state::text as state, lost.client_id::text as
 -- The name of the partition that was dropped, or nothing.
 select coalesce(outbox_drop_partition(@before::date), '')::text as partition;
 
--- name: UpkeepAnalyzeOutbox :one
-select outbox_analyze_grown(@day::date);
+-- name: UpkeepAnalyzeGrown :one
+select analyze_grown();

@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-const upkeepAnalyzeOutbox = `-- name: UpkeepAnalyzeOutbox :one
-select outbox_analyze_grown($1::date)
+const upkeepAnalyzeGrown = `-- name: UpkeepAnalyzeGrown :one
+select analyze_grown()
 `
 
-func (q *Queries) UpkeepAnalyzeOutbox(ctx context.Context, day time.Time) (bool, error) {
-	row := q.db.QueryRow(ctx, upkeepAnalyzeOutbox, day)
-	var outbox_analyze_grown bool
-	err := row.Scan(&outbox_analyze_grown)
-	return outbox_analyze_grown, err
+func (q *Queries) UpkeepAnalyzeGrown(ctx context.Context) (int32, error) {
+	row := q.db.QueryRow(ctx, upkeepAnalyzeGrown)
+	var analyze_grown int32
+	err := row.Scan(&analyze_grown)
+	return analyze_grown, err
 }
 
 const upkeepBeat = `-- name: UpkeepBeat :exec

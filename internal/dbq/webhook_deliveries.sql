@@ -62,7 +62,7 @@ set status = n.status, last_error = coalesce(nullif(n.error, ''), d.last_error),
     finished_at = @now::timestamptz
 from (select unnest(@ids::uuid[]) as id, unnest(@rounds::int[]) as round, unnest(@statuses::text[]) as status,
              unnest(@errors::text[]) as error) as n
-where d.id = n.id and d.round = n.round and d.status = 'pending';
+where d.id = n.id and d.round = n.round and (d.status = 'pending') is true; -- by its key, not by the index on status
 
 -- name: WebhookDeliveriesEndDisabled :execrows
 -- Ends open deliveries of an endpoint if it is disabled, a bounded number at a time.

@@ -135,6 +135,7 @@ func (q *Queries) WebhookAttemptsOf(ctx context.Context, arg WebhookAttemptsOfPa
 }
 
 const webhookDeliveriesEndDisabled = `-- name: WebhookDeliveriesEndDisabled :execrows
+
 update webhook_deliveries d
 set status = 'endpoint_disabled', next_attempt_at = null, finished_at = $1::timestamptz
 from (select w.id
@@ -153,6 +154,7 @@ type WebhookDeliveriesEndDisabledParams struct {
 	MaxRows    int32
 }
 
+// by its key, not by the index on status
 // Ends open deliveries of an endpoint if it is disabled, a bounded number at a time.
 func (q *Queries) WebhookDeliveriesEndDisabled(ctx context.Context, arg WebhookDeliveriesEndDisabledParams) (int64, error) {
 	result, err := q.db.Exec(ctx, webhookDeliveriesEndDisabled, arg.Now, arg.EndpointID, arg.MaxRows)
@@ -395,7 +397,7 @@ set status = n.status, last_error = coalesce(nullif(n.error, ''), d.last_error),
     finished_at = $1::timestamptz
 from (select unnest($2::uuid[]) as id, unnest($3::int[]) as round, unnest($4::text[]) as status,
              unnest($5::text[]) as error) as n
-where d.id = n.id and d.round = n.round and d.status = 'pending'
+where d.id = n.id and d.round = n.round and (d.status = 'pending') is true
 `
 
 type WebhookDeliveryEndParams struct {

@@ -10,3 +10,6 @@ func Queued[P, R any](g *Group[P, R]) int {
 	}
 	return n
 }
+
+// UnderLoad is the size from which a batch is followed by a pause.
+const UnderLoad = underLoad

@@ -4,9 +4,14 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"time"
 )
 
-const maxTries = 4
+const (
+	maxTries = 4
+	// underLoad is the size from which a batch is taken for a sign that more is coming.
+	underLoad = 8
+)
 
 func (g *Group[P, R]) commitLoop(s *shard[P, R]) {
 	for {
@@ -14,7 +19,11 @@ func (g *Group[P, R]) commitLoop(s *shard[P, R]) {
 		if len(batch) == 0 {
 			return
 		}
+		begun := time.Now()
 		g.commit(batch)
+		if len(batch) >= underLoad {
+			time.Sleep(g.cfg.Interval - time.Since(begun))
+		}
 	}
 }
 

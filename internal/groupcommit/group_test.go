@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -257,4 +258,29 @@ func TestAMissingResultIsAnError(t *testing.T) {
 	defer g.Close()
 	_, err := g.Do(t.Context(), 1)
 	require.ErrorContains(t, err, "0 results for 1 members")
+}
+
+// Time is synctest's: it moves only when everybody waits.
+func TestUnderLoadBatchesBeginAtIntervals(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const interval = 20 * time.Millisecond
+		var begun []time.Time
+		d := &double{fail: func([]int) error { begun = append(begun, time.Now()); return nil }}
+		g := groupcommit.New(groupcommit.Config[int, int]{Flush: d.flush, Interval: interval})
+		defer g.Close()
+		for _, calls := range []int{1, 2, 100, 100, 3, 1} {
+			g.DoMany(t.Context(), make([]int, calls))
+		}
+		paused := 0
+		for i := range len(begun) - 1 {
+			want := time.Duration(0)
+			if len(d.batches[i]) >= groupcommit.UnderLoad {
+				want, paused = interval, paused+1
+			}
+			require.Equal(t, want, begun[i+1].Sub(begun[i]), "after a batch of %d", len(d.batches[i]))
+		}
+		require.Positive(t, paused)
+		require.Less(t, paused, len(begun)-1, "small batches are followed at once")
+	})
 }

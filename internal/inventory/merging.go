@@ -36,7 +36,7 @@ func (s *Service) merge(ctx context.Context, product Product, report *Report) er
 	done := *report
 	err := s.box.InTx(ctx, func(tx *outbox.Tx) error {
 		done = *report // it may run again
-		if err := pgdb.AllowSeqScans(ctx, tx); err != nil {
+		if err := pgdb.WholeTables(ctx, tx); err != nil {
 			return err
 		}
 		q := dbq.New(tx)

@@ -126,11 +126,14 @@ func (c Config) apply(cc *pgx.ConnConfig) {
 		"search_path":                         c.quotedSchema(),
 		"application_name":                    c.AppName,
 		"idle_in_transaction_session_timeout": strconv.FormatInt(idleInTxTimeout.Milliseconds(), 10),
-		// Every query of ours has its index. On a young table the planner would rather read all of it, and keeps that
-		// plan (a foreign key's, say) while the table grows: 31 µs a row instead of 2. What means to read everything,
-		// the audit and the merge of an import, turns it on again for itself. JIT has nothing to win in such queries.
-		"enable_seqscan": "off",
-		"jit":            "off",
+		// Every query of ours looks its rows up by an index. On a young table the planner would rather read all of it, by
+		// itself or to merge it with the few rows asked for, and keeps that plan (a foreign key's, say) while the table
+		// grows: 31 µs a row instead of 2, then milliseconds. What means to read everything, the audit and the merge of
+		// an import, says so (WholeTables). JIT has nothing to win in such queries.
+		"enable_seqscan":   "off",
+		"enable_mergejoin": "off",
+		"enable_hashjoin":  "off",
+		"jit":              "off",
 		// With an index for each there is one plan for each: making it anew for every batch took a sixth of the
 		// database's time.
 		"plan_cache_mode": "force_generic_plan",

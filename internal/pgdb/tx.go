@@ -105,8 +105,8 @@ func severity(err *pgconn.PgError) string {
 	return err.Severity
 }
 
-// AllowSeqScans is for the transactions that mean to read whole tables: our connections discourage it (see Open).
-func AllowSeqScans(ctx context.Context, tx pgx.Tx) error {
-	_, err := tx.Exec(ctx, `set local enable_seqscan = on`)
+// WholeTables is for the transactions that mean to read whole tables: our connections discourage it (see Open).
+func WholeTables(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, `set local enable_seqscan = on; set local enable_mergejoin = on; set local enable_hashjoin = on`)
 	return err
 }

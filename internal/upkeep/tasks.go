@@ -131,7 +131,7 @@ func (u *Upkeep) own() []Task {
 	tasks := []Task{
 		{Name: "make_partitions", Every: time.Hour, OnStart: true, Run: u.makePartitions},
 		{Name: "drop_partitions", Every: time.Hour, Run: u.dropPartitions},
-		{Name: "analyze_outbox", Every: time.Minute, Run: u.analyzeOutbox},
+		{Name: "analyze_grown", Every: 5 * time.Second, Run: u.analyzeGrown},
 		{Name: "clean_card_imports", Every: time.Minute, OnStart: true, Run: u.cleanImports},
 		{Name: "sweep_failed_jobs", Every: time.Minute, OnStart: true, Run: u.sweepFailedJobs},
 		{Name: "forget_heartbeats", Every: time.Hour, Run: u.forgetHeartbeats},
@@ -165,15 +165,12 @@ func (u *Upkeep) dropPartitions(ctx context.Context) (string, error) {
 	}
 }
 
-func (u *Upkeep) analyzeOutbox(ctx context.Context) (string, error) {
-	grown, err := dbq.New(u.cfg.Pool).UpkeepAnalyzeOutbox(ctx, u.cfg.Now().UTC().Truncate(day))
+func (u *Upkeep) analyzeGrown(ctx context.Context) (string, error) {
+	grown, err := dbq.New(u.cfg.Pool).UpkeepAnalyzeGrown(ctx)
 	if err != nil {
-		return "", fmt.Errorf("analyze the outbox: %w", err)
+		return "", fmt.Errorf("analyze what has grown: %w", err)
 	}
-	if grown {
-		return "today's partition analysed", nil
-	}
-	return "", nil
+	return count(int(grown), "tables analysed"), nil
 }
 
 func (u *Upkeep) cleanImports(ctx context.Context) (string, error) {

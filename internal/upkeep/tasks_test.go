@@ -142,12 +142,12 @@ func TestADropDoesNotWaitLong(t *testing.T) {
 func TestAnalyzeWhatHasGrown(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 0)
-	require.Empty(t, b.run(t, "analyze_outbox"))
+	require.Empty(t, b.run(t, "analyze_grown"))
 	b.exec(t, `insert into outbox (id, aggregatetype, aggregateid, type, payload, epoch, occurred_at)
 		select gen_random_uuid(), 'thing', n::text, 'thing.made', jsonb_build_object('n', repeat('x', 500)), 1, now()
 		from generate_series(1, 1000) n`)
-	require.NotEmpty(t, b.run(t, "analyze_outbox"))
-	require.Empty(t, b.run(t, "analyze_outbox"), "not again before it has grown again")
+	require.NotEmpty(t, b.run(t, "analyze_grown"))
+	require.Empty(t, b.run(t, "analyze_grown"), "not again before it has grown again")
 }
 
 func TestTheOtherTasks(t *testing.T) {

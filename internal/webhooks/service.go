@@ -140,6 +140,9 @@ type Service struct {
 	results *groupcommit.Group[result, struct{}]
 }
 
+// calm is the interval of what nobody waits for: a subscriber has its webhook before its result is written.
+const calm = 10 * time.Millisecond
+
 // NewService makes the room. Close it after River has stopped.
 func NewService(cfg Config, deps Deps) (*Service, error) {
 	cfg = cfg.withDefaults()
@@ -158,12 +161,10 @@ func NewService(cfg Config, deps Deps) (*Service, error) {
 	s.sender = newSender(cfg, s.guard, deps)
 	s.gate = newGate(cfg.MaxInFlight)
 	s.reads = groupcommit.New(groupcommit.Config[uuid.UUID, letter]{
-		Flush: s.load, MaxBatch: maxReadBatch, Committers: 2,
-		Shard:     func(id uuid.UUID) uint64 { return uint64(id[15]) },
-		Retryable: pgdb.IsRetryable,
+		Flush: s.load, MaxBatch: maxReadBatch, Interval: calm, Retryable: pgdb.IsRetryable,
 	})
 	s.results = groupcommit.New(groupcommit.Config[result, struct{}]{
-		Flush: s.record, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
+		Flush: s.record, Interval: calm, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
 	})
 	return s, nil
 }

@@ -56,6 +56,10 @@ func (s *Service) Sweep(ctx context.Context) (Swept, error) {
 // requeue gives new jobs to forgotten deliveries. Those whose events are not kept any more end as exhausted.
 func (s *Service) requeue(ctx context.Context) (n int, err error) {
 	err = pgdb.InTx(ctx, s.deps.Pool, func(tx pgx.Tx) error {
+		// All jobs that can still run are read once, and not once for each delivery.
+		if err := pgdb.WholeTables(ctx, tx); err != nil {
+			return err
+		}
 		q := dbq.New(tx)
 		now := s.now()
 		rows, err := q.WebhookDeliveriesForgotten(ctx, dbq.WebhookDeliveriesForgottenParams{
