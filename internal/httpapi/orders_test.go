@@ -268,6 +268,10 @@ func TestOrdersAreListedByCursor(t *testing.T) {
 	var mine listBody[Order]
 	s.as("orders:read", "GET", "/v1/orders?contact=%2B8613800138000&status=pending_payment", "").into(200, &mine)
 	require.Len(t, mine.Data, 3)
+	mine = listBody[Order]{}
+	s.as("orders:read", "GET", "/v1/orders?contact=%2B8613800138000&limit=3", "").into(200, &mine)
+	require.Len(t, mine.Data, 3)
+	require.Nil(t, mine.NextCursor, "the last page may be just full")
 	s.as("orders:read", "GET", "/v1/orders?contact=nonsense", "").problem(422, "phone_invalid")
 	s.as("orders:read", "GET", "/v1/orders?cursor=nonsense", "").problem(422, "cursor_invalid")
 	s.as("orders:read", "GET", "/v1/orders?status=sold", "").problem(422, "validation_failed")

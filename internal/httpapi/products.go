@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/vendbox/vendbox/internal/access"
-	"github.com/vendbox/vendbox/internal/fault"
 	"github.com/vendbox/vendbox/internal/inventory"
 )
 
@@ -116,35 +115,15 @@ type listProductsInput struct{ PageQuery }
 type listProductsOutput struct{ Body listBody[Product] }
 
 func (s *Server) listProducts(ctx context.Context, in *listProductsInput) (*listProductsOutput, error) {
-	before, err := beforeOf(in.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	products, err := s.deps.Inventory.List(ctx, before, in.Limit)
+	products, next, err := s.deps.Inventory.List(ctx, in.Cursor, in.Limit)
 	if err != nil {
 		return nil, err
 	}
 	views := make([]Product, len(products))
-	next := ""
 	for i, p := range products {
 		views[i] = viewProduct(p)
-		if i == in.Limit-1 {
-			next = p.ID.String()
-		}
 	}
 	return &listProductsOutput{list(views, next)}, nil
-}
-
-// beforeOf reads the cursor of a list whose newest come first.
-func beforeOf(cursor string) (uuid.UUID, error) {
-	if cursor == "" {
-		return uuid.Max, nil
-	}
-	before, err := uuid.Parse(cursor)
-	if err != nil {
-		return uuid.Nil, fault.New(fault.Invalid, "cursor_invalid")
-	}
-	return before, nil
 }
 
 type productInput struct{ SKUPath }

@@ -111,6 +111,10 @@ func TestProductListPages(t *testing.T) {
 	require.Len(t, rest.Data, 1)
 	require.Equal(t, "a", rest.Data[0].SKU)
 	require.Nil(t, rest.NextCursor)
+	full := listBody[Product]{}
+	s.as("products:read", "GET", "/v1/products?limit=3", "").into(http.StatusOK, &full)
+	require.Len(t, full.Data, 3)
+	require.Nil(t, full.NextCursor, "the last page may be just full")
 	s.as("products:read", "GET", "/v1/products?cursor=x", "").problem(http.StatusUnprocessableEntity, "cursor_invalid")
 }
 

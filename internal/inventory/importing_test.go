@@ -41,8 +41,9 @@ func TestImportText(t *testing.T) {
 	stored, err := b.GetImport(t.Context(), sku, report.ID)
 	require.NoError(t, err)
 	require.Equal(t, report, stored)
-	listed, err := b.ListImports(t.Context(), sku, uuid.Max, 10)
+	listed, next, err := b.ListImports(t.Context(), sku, "", 1)
 	require.NoError(t, err)
+	require.Empty(t, next, "the page is full, and the last")
 	stored.Invalid = []inventory.InvalidLine{}
 	require.Equal(t, []inventory.Report{stored}, listed)
 
@@ -122,14 +123,14 @@ func TestImportRefused(t *testing.T) {
 	require.Zero(t, b.count(t, `select count(*) from card_imports`))
 	_, err := b.GetImport(t.Context(), card, uuid.New())
 	require.True(t, fault.HasCode(err, "card_import_not_found"), "%v", err)
-	_, err = b.ListImports(t.Context(), "none", uuid.Max, 10)
+	_, _, err = b.ListImports(t.Context(), "none", "", 10)
 	require.True(t, fault.HasCode(err, "product_not_found"), "%v", err)
 }
 
 // requireNothing wants an import that left nothing but its failed row.
 func (b *testBundle) requireNothing(t *testing.T, sku, why string) {
 	t.Helper()
-	reports, err := b.ListImports(t.Context(), sku, uuid.Max, 1)
+	reports, _, err := b.ListImports(t.Context(), sku, "", 1)
 	require.NoError(t, err)
 	require.Len(t, reports, 1)
 	require.Equal(t, inventory.ImportFailed, reports[0].Status)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/fault"
+	"github.com/vendbox/vendbox/internal/paging"
 	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
@@ -55,18 +56,23 @@ func (s *Service) Get(ctx context.Context, sku string) (Product, error) {
 	return product, err
 }
 
-// List returns a page of products without their Stock, the newest first: those older than before (uuid.Max for the
-// first page), at most limit.
-func (s *Service) List(ctx context.Context, before uuid.UUID, limit int) ([]Product, error) {
-	rows, err := dbq.New(s.pool).ProductList(ctx, dbq.ProductListParams{Before: before, MaxRows: int32(limit)})
+// List returns a page of products without their Stock, the newest first, and the cursor of the next, empty on the last.
+// Errors: cursor_invalid.
+func (s *Service) List(ctx context.Context, cursor string, limit int) ([]Product, string, error) {
+	page, err := paging.Parse(cursor, limit)
 	if err != nil {
-		return nil, fmt.Errorf("list products: %w", err)
+		return nil, "", err
 	}
+	rows, err := dbq.New(s.pool).ProductList(ctx, dbq.ProductListParams{Before: page.Before, MaxRows: page.MaxRows})
+	if err != nil {
+		return nil, "", fmt.Errorf("list products: %w", err)
+	}
+	rows, next := paging.Cut(page, rows, func(row dbq.ProductListRow) uuid.UUID { return row.ID })
 	products := make([]Product, len(rows))
 	for i, row := range rows {
 		products[i] = fromRow(dbq.ProductBySKURow(row))
 	}
-	return products, nil
+	return products, next, nil
 }
 
 // Patch says what to change. A nil field stays as it is.

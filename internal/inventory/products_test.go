@@ -5,7 +5,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
@@ -100,24 +99,24 @@ func TestProductList(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	want := []string{}
-	for range 5 {
+	for range 4 {
 		want = append([]string{b.product(t, inventory.KindCounted)}, want...)
 	}
-	got, before := []string{}, uuid.Max
-	for page := 0; ; page++ {
-		products, err := b.List(t.Context(), before, 2)
+	got, pages, cursor := []string{}, 0, ""
+	for pages == 0 || cursor != "" {
+		products, next, err := b.List(t.Context(), cursor, 2)
 		require.NoError(t, err)
-		if len(products) == 0 {
-			require.Equal(t, 3, page)
-			break
-		}
 		for _, p := range products {
 			require.Nil(t, p.Stock)
 			got = append(got, p.SKU)
-			before = p.ID
 		}
+		cursor = next
+		pages++
 	}
 	require.Equal(t, want, got)
+	require.Equal(t, 2, pages, "the last page is full, and is the last")
+	_, _, err := b.List(t.Context(), "x", 2)
+	require.True(t, fault.HasCode(err, "cursor_invalid"), "%v", err)
 }
 
 func (b *testBundle) adjust(t *testing.T, sku string, delta int64) (available int64, err error) {

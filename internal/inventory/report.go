@@ -12,6 +12,7 @@ import (
 
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/fault"
+	"github.com/vendbox/vendbox/internal/paging"
 )
 
 // maxInvalidListed bounds Report.Invalid; InvalidCount counts them all.
@@ -73,27 +74,32 @@ func (s *Service) GetImport(ctx context.Context, sku string, id uuid.UUID) (Repo
 	return reportOf(row)
 }
 
-// ListImports returns a page of a product's reports without their invalid lines, the newest first: those older than
-// before (uuid.Max for the first page), at most limit. An unknown SKU gives the fault product_not_found.
-func (s *Service) ListImports(ctx context.Context, sku string, before uuid.UUID, limit int) ([]Report, error) {
+// ListImports returns a page of a product's reports without their invalid lines, the newest first, and the cursor of the
+// next, empty on the last. Errors: cursor_invalid, product_not_found.
+func (s *Service) ListImports(ctx context.Context, sku, cursor string, limit int) ([]Report, string, error) {
+	page, err := paging.Parse(cursor, limit)
+	if err != nil {
+		return nil, "", err
+	}
 	q := dbq.New(s.pool)
 	product, err := bySKU(ctx, q, sku)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	rows, err := q.CardImportList(ctx, dbq.CardImportListParams{
-		ProductID: product.ID, Before: before, MaxRows: int32(limit),
+		ProductID: product.ID, Before: page.Before, MaxRows: page.MaxRows,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list card imports of %s: %w", sku, err)
+		return nil, "", fmt.Errorf("list card imports of %s: %w", sku, err)
 	}
+	rows, next := paging.Cut(page, rows, func(row dbq.CardImportListRow) uuid.UUID { return row.ID })
 	reports := make([]Report, len(rows))
 	for i, row := range rows {
 		if reports[i], err = reportOf(dbq.CardImportByIDRow(row)); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
-	return reports, nil
+	return reports, next, nil
 }
 
 func reportOf(row dbq.CardImportByIDRow) (Report, error) {

@@ -130,11 +130,11 @@ func TestPlaceKeepsTheContactSealed(t *testing.T) {
 		require.NotContains(t, row, secret)
 		require.NotContains(t, events, secret)
 	}
-	found, err := b.service.List(t.Context(), ordering.ListParams{Before: uuid.Max, Limit: 10}, "13800138000")
+	found, _, err := b.service.List(t.Context(), ordering.ListParams{}, "13800138000")
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 	require.Equal(t, placed.Order.ID, found[0].ID)
-	none, err := b.service.List(t.Context(), ordering.ListParams{Before: uuid.Max, Limit: 10}, "13800138001")
+	none, _, err := b.service.List(t.Context(), ordering.ListParams{}, "13800138001")
 	require.NoError(t, err)
 	require.Empty(t, none)
 }
@@ -363,24 +363,30 @@ func TestListPages(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.product(t, "a", 100)
-	for range 7 {
+	for range 6 {
 		_, err := b.service.Place(t.Context(), one("a"), b.caller)
 		require.NoError(t, err)
 	}
 	seen := map[uuid.UUID]bool{}
-	before := uuid.Max
-	for range 4 {
-		page, err := b.service.List(t.Context(), ordering.ListParams{Before: before, Limit: 2}, "")
+	last, pages, cursor := uuid.Max, 0, ""
+	for pages == 0 || cursor != "" {
+		page, next, err := b.service.List(t.Context(), ordering.ListParams{Cursor: cursor, Limit: 2}, "")
 		require.NoError(t, err)
 		for _, order := range page {
 			require.Len(t, order.Items, 1)
-			require.Less(t, order.ID.String(), before.String())
-			before = order.ID
+			require.Less(t, order.ID.String(), last.String())
+			last = order.ID
 			seen[order.ID] = true
 		}
+		cursor = next
+		pages++
 	}
-	require.Len(t, seen, 7)
-	completed, err := b.service.List(t.Context(), ordering.ListParams{Status: "completed", Before: uuid.Max, Limit: 2}, "")
+	require.Len(t, seen, 6)
+	require.Equal(t, 3, pages, "the last page is full, and is the last")
+	completed, next, err := b.service.List(t.Context(), ordering.ListParams{Status: "completed"}, "")
 	require.NoError(t, err)
 	require.Empty(t, completed)
+	require.Empty(t, next)
+	_, _, err = b.service.List(t.Context(), ordering.ListParams{Cursor: last.String()}, "")
+	require.True(t, fault.HasCode(err, "cursor_invalid"), "%v", err)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/fault"
+	"github.com/vendbox/vendbox/internal/paging"
 )
 
 // Get returns an order, or the fault order_not_found.
@@ -30,47 +31,51 @@ func GetMany(ctx context.Context, db dbq.DBTX, ids []uuid.UUID) (map[uuid.UUID]*
 
 // ListParams of List. At most one of the two fingerprints is given.
 type ListParams struct {
-	Status           string    // "": any
-	PhoneFingerprint []byte    // nil: any
-	EmailFingerprint []byte    // nil: any
-	Before           uuid.UUID // orders older than this one; uuid.Max for the newest
+	Status           string // "": any
+	PhoneFingerprint []byte // nil: any
+	EmailFingerprint []byte // nil: any
+	Cursor           string // "": the first page
 	Limit            int
 }
 
-// List returns a page of orders, the newest first.
-func List(ctx context.Context, db dbq.DBTX, p ListParams) ([]*Order, error) {
-	q := dbq.New(db)
-	rows, err := listRows(ctx, q, p)
+// List returns a page of orders, the newest first, and the cursor of the next, empty on the last. Errors: cursor_invalid.
+func List(ctx context.Context, db dbq.DBTX, p ListParams) ([]*Order, string, error) {
+	page, err := paging.Parse(p.Cursor, p.Limit)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
+	q := dbq.New(db)
+	rows, err := listRows(ctx, q, p, page)
+	if err != nil {
+		return nil, "", err
+	}
+	rows, next := paging.Cut(page, rows, func(row dbq.OrderByIDsRow) uuid.UUID { return row.ID })
 	byID := make(map[uuid.UUID]*Order, len(rows))
-	page := make([]*Order, len(rows))
+	orders := make([]*Order, len(rows))
 	for i, row := range rows {
-		page[i] = fromRow(row)
-		byID[row.ID] = page[i]
+		orders[i] = fromRow(row)
+		byID[row.ID] = orders[i]
 	}
-	return page, loadItems(ctx, q, byID)
+	return orders, next, loadItems(ctx, q, byID)
 }
 
-func listRows(ctx context.Context, q *dbq.Queries, p ListParams) ([]dbq.OrderByIDsRow, error) {
-	limit := int32(p.Limit)
+func listRows(ctx context.Context, q *dbq.Queries, p ListParams, page paging.Page) ([]dbq.OrderByIDsRow, error) {
 	switch {
 	case p.PhoneFingerprint != nil:
 		rows, err := q.OrderListByPhone(ctx, dbq.OrderListByPhoneParams{
-			Fingerprint: p.PhoneFingerprint, Before: p.Before, Status: p.Status, MaxRows: limit,
+			Fingerprint: p.PhoneFingerprint, Before: page.Before, Status: p.Status, MaxRows: page.MaxRows,
 		})
 		return convertRows(rows, err)
 	case p.EmailFingerprint != nil:
 		rows, err := q.OrderListByEmail(ctx, dbq.OrderListByEmailParams{
-			Fingerprint: p.EmailFingerprint, Before: p.Before, Status: p.Status, MaxRows: limit,
+			Fingerprint: p.EmailFingerprint, Before: page.Before, Status: p.Status, MaxRows: page.MaxRows,
 		})
 		return convertRows(rows, err)
 	case p.Status != "":
-		rows, err := q.OrderListByStatus(ctx, dbq.OrderListByStatusParams{Status: p.Status, Before: p.Before, MaxRows: limit})
+		rows, err := q.OrderListByStatus(ctx, dbq.OrderListByStatusParams{Status: p.Status, Before: page.Before, MaxRows: page.MaxRows})
 		return convertRows(rows, err)
 	default:
-		rows, err := q.OrderList(ctx, dbq.OrderListParams{Before: p.Before, MaxRows: limit})
+		rows, err := q.OrderList(ctx, dbq.OrderListParams{Before: page.Before, MaxRows: page.MaxRows})
 		return convertRows(rows, err)
 	}
 }

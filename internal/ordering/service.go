@@ -215,12 +215,12 @@ func (s *Service) sealContact(p *PlaceParams, request Request) error {
 // Get returns an order, or the fault order_not_found.
 func (s *Service) Get(ctx context.Context, id uuid.UUID) (*Order, error) { return Get(ctx, s.pool, id) }
 
-// List returns a page of orders, the newest first. contactQuery ("" for any) is a telephone number or an e-mail address,
-// matched exactly. Faults: phone_invalid, email_invalid.
-func (s *Service) List(ctx context.Context, p ListParams, contactQuery string) ([]*Order, error) {
+// List returns a page of orders, the newest first, and the cursor of the next, empty on the last. contactQuery ("" for
+// any) is a telephone number or an e-mail address, matched exactly. Faults: cursor_invalid, phone_invalid, email_invalid.
+func (s *Service) List(ctx context.Context, p ListParams, contactQuery string) ([]*Order, string, error) {
 	if contactQuery != "" {
 		if err := s.searchByContact(&p, contactQuery); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
 	return List(ctx, s.pool, p)

@@ -14,6 +14,7 @@ import (
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/fault"
 	"github.com/vendbox/vendbox/internal/outbox"
+	"github.com/vendbox/vendbox/internal/paging"
 	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
@@ -46,26 +47,25 @@ type MessageFilter struct {
 
 // Messages gives a page of messages, newest first, and the cursor of the next, empty on the last. Errors: cursor_invalid.
 func (s *Service) Messages(ctx context.Context, filter MessageFilter, cursor string, limit int) ([]Message, string, error) {
-	before, err := parseCursor(cursor)
+	page, err := paging.Parse(cursor, limit)
 	if err != nil {
 		return nil, "", err
 	}
-	limit = pageSize(limit)
-	messages, err := s.messages(ctx, filter, before, int32(limit)+1)
+	messages, err := s.messages(ctx, filter, page)
 	if err != nil {
 		return nil, "", fmt.Errorf("sms: list messages: %w", err)
 	}
-	messages, next := page(messages, limit, func(m Message) uuid.UUID { return m.ID })
+	messages, next := paging.Cut(page, messages, func(m Message) uuid.UUID { return m.ID })
 	return messages, next, nil
 }
 
 // messages asks one of three queries, each of which has its index.
-func (s *Service) messages(ctx context.Context, filter MessageFilter, before uuid.UUID, rows int32) (out []Message, err error) {
+func (s *Service) messages(ctx context.Context, filter MessageFilter, page paging.Page) (out []Message, err error) {
 	q := dbq.New(s.deps.Pool)
 	switch {
 	case filter.OrderID != uuid.Nil:
 		found, err := q.SMSMessageListOfOrder(ctx, dbq.SMSMessageListOfOrderParams{
-			OrderID: filter.OrderID, Status: string(filter.Status), Before: before, MaxRows: rows,
+			OrderID: filter.OrderID, Status: string(filter.Status), Before: page.Before, MaxRows: page.MaxRows,
 		})
 		for _, row := range found {
 			out = append(out, Message(row))
@@ -73,14 +73,14 @@ func (s *Service) messages(ctx context.Context, filter MessageFilter, before uui
 		return out, err
 	case filter.Status != "":
 		found, err := q.SMSMessageListOfStatus(ctx, dbq.SMSMessageListOfStatusParams{
-			Status: string(filter.Status), Before: before, MaxRows: rows,
+			Status: string(filter.Status), Before: page.Before, MaxRows: page.MaxRows,
 		})
 		for _, row := range found {
 			out = append(out, Message(row))
 		}
 		return out, err
 	default:
-		found, err := q.SMSMessageList(ctx, dbq.SMSMessageListParams{Before: before, MaxRows: rows})
+		found, err := q.SMSMessageList(ctx, dbq.SMSMessageListParams{Before: page.Before, MaxRows: page.MaxRows})
 		for _, row := range found {
 			out = append(out, Message(row))
 		}

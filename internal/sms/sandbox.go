@@ -14,6 +14,7 @@ import (
 	"github.com/vendbox/vendbox/internal/contact"
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/groupcommit"
+	"github.com/vendbox/vendbox/internal/paging"
 	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
@@ -113,16 +114,15 @@ func (s *Sandbox) flush(ctx context.Context, batch []sealedMessage) ([]groupcomm
 
 // List gives a page of what was kept, newest first, and the cursor of the next, empty on the last. Errors: cursor_invalid.
 func (s *Sandbox) List(ctx context.Context, cursor string, limit int) ([]SandboxMessage, string, error) {
-	before, err := parseCursor(cursor)
+	page, err := paging.Parse(cursor, limit)
 	if err != nil {
 		return nil, "", err
 	}
-	limit = pageSize(limit)
-	rows, err := dbq.New(s.pool).SMSSandboxList(ctx, dbq.SMSSandboxListParams{Before: before, MaxRows: int32(limit) + 1})
+	rows, err := dbq.New(s.pool).SMSSandboxList(ctx, dbq.SMSSandboxListParams{Before: page.Before, MaxRows: page.MaxRows})
 	if err != nil {
 		return nil, "", fmt.Errorf("sms sandbox: list: %w", err)
 	}
-	rows, next := page(rows, limit, func(row dbq.SMSSandboxMessage) uuid.UUID { return row.ID })
+	rows, next := paging.Cut(page, rows, func(row dbq.SMSSandboxMessage) uuid.UUID { return row.ID })
 	messages := make([]SandboxMessage, len(rows))
 	for i, row := range rows {
 		opened, err := s.vault.Unseal(cardvault.KindSMS, row.MessageID, row.Sealed) //nolint:contextcheck // a new key is read for everybody

@@ -14,6 +14,7 @@ import (
 
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/fault"
+	"github.com/vendbox/vendbox/internal/paging"
 	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
@@ -106,23 +107,22 @@ func printable(s string) bool {
 // Templates gives a page of templates, newest first, and the cursor of the next, empty on the last. An empty event type
 // means all. Errors: cursor_invalid.
 func (s *Service) Templates(ctx context.Context, eventType, cursor string, limit int) ([]Template, string, error) {
-	before, err := parseCursor(cursor)
+	page, err := paging.Parse(cursor, limit)
 	if err != nil {
 		return nil, "", err
 	}
-	limit = pageSize(limit)
 	var rows []dbq.SMSTemplate
 	if q := dbq.New(s.deps.Pool); eventType == "" {
-		rows, err = q.SMSTemplateList(ctx, dbq.SMSTemplateListParams{Before: before, MaxRows: int32(limit) + 1})
+		rows, err = q.SMSTemplateList(ctx, dbq.SMSTemplateListParams{Before: page.Before, MaxRows: page.MaxRows})
 	} else {
 		rows, err = q.SMSTemplateListOfType(ctx, dbq.SMSTemplateListOfTypeParams{
-			EventType: eventType, Before: before, MaxRows: int32(limit) + 1,
+			EventType: eventType, Before: page.Before, MaxRows: page.MaxRows,
 		})
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("sms: list templates: %w", err)
 	}
-	rows, next := page(rows, limit, func(row dbq.SMSTemplate) uuid.UUID { return row.ID })
+	rows, next := paging.Cut(page, rows, func(row dbq.SMSTemplate) uuid.UUID { return row.ID })
 	templates := make([]Template, len(rows))
 	for i, row := range rows {
 		templates[i] = Template(row)

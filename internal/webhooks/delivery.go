@@ -12,6 +12,7 @@ import (
 
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/fault"
+	"github.com/vendbox/vendbox/internal/paging"
 )
 
 // The statuses of a delivery. All but the first are ends.
@@ -84,16 +85,15 @@ func (s *Service) Delivery(ctx context.Context, id uuid.UUID) (Delivery, []Attem
 
 // Deliveries lists them, the newest first, with the cursor of the next page, empty on the last. Error: cursor_invalid.
 func (s *Service) Deliveries(ctx context.Context, f DeliveryFilter, cursor string, limit int) ([]Delivery, string, error) {
-	before, err := parseCursor(cursor)
+	page, err := paging.Parse(cursor, limit)
 	if err != nil {
 		return nil, "", err
 	}
-	limit = pageSize(limit)
-	rows, err := listDeliveries(ctx, dbq.New(s.deps.Pool), f, before, int32(limit+1))
+	rows, err := listDeliveries(ctx, dbq.New(s.deps.Pool), f, page)
 	if err != nil {
 		return nil, "", fmt.Errorf("webhooks: list deliveries: %w", err)
 	}
-	rows, next := page(rows, limit, func(row dbq.WebhookDelivery) uuid.UUID { return row.ID })
+	rows, next := paging.Cut(page, rows, func(row dbq.WebhookDelivery) uuid.UUID { return row.ID })
 	deliveries := make([]Delivery, len(rows))
 	for i, row := range rows {
 		deliveries[i] = deliveryOf(row)
@@ -102,24 +102,26 @@ func (s *Service) Deliveries(ctx context.Context, f DeliveryFilter, cursor strin
 }
 
 // listDeliveries picks the query whose index narrows most.
-func listDeliveries(ctx context.Context, q *dbq.Queries, f DeliveryFilter, before uuid.UUID, rows int32) ([]dbq.WebhookDelivery, error) {
+func listDeliveries(ctx context.Context, q *dbq.Queries, f DeliveryFilter, page paging.Page) ([]dbq.WebhookDelivery, error) {
 	switch {
 	case f.EndpointID != uuid.Nil:
 		return q.WebhookDeliveryListByEndpoint(ctx, dbq.WebhookDeliveryListByEndpointParams{
-			EndpointID: f.EndpointID, Status: f.Status, EventType: f.EventType, Before: before, MaxRows: rows,
+			EndpointID: f.EndpointID, Status: f.Status, EventType: f.EventType, Before: page.Before, MaxRows: page.MaxRows,
 		})
 	case f.Status != "" && f.Status != DeliverySucceeded:
 		return q.WebhookDeliveryListUnfinishedByStatus(ctx, dbq.WebhookDeliveryListUnfinishedByStatusParams{
-			Status: f.Status, EventType: f.EventType, Before: before, MaxRows: rows,
+			Status: f.Status, EventType: f.EventType, Before: page.Before, MaxRows: page.MaxRows,
 		})
 	case f.EventType != "":
 		return q.WebhookDeliveryListByType(ctx, dbq.WebhookDeliveryListByTypeParams{
-			EventType: f.EventType, Status: f.Status, Before: before, MaxRows: rows,
+			EventType: f.EventType, Status: f.Status, Before: page.Before, MaxRows: page.MaxRows,
 		})
 	case f.Status != "":
-		return q.WebhookDeliveryListByStatus(ctx, dbq.WebhookDeliveryListByStatusParams{Status: f.Status, Before: before, MaxRows: rows})
+		return q.WebhookDeliveryListByStatus(ctx, dbq.WebhookDeliveryListByStatusParams{
+			Status: f.Status, Before: page.Before, MaxRows: page.MaxRows,
+		})
 	}
-	return q.WebhookDeliveryList(ctx, dbq.WebhookDeliveryListParams{Before: before, MaxRows: rows})
+	return q.WebhookDeliveryList(ctx, dbq.WebhookDeliveryListParams{Before: page.Before, MaxRows: page.MaxRows})
 }
 
 func deliveryOf(row dbq.WebhookDelivery) Delivery {

@@ -13,6 +13,7 @@ import (
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/fault"
 	"github.com/vendbox/vendbox/internal/outbox"
+	"github.com/vendbox/vendbox/internal/paging"
 	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
@@ -113,16 +114,15 @@ func (s *Service) Endpoint(ctx context.Context, id uuid.UUID) (Endpoint, error) 
 
 // Endpoints lists them, the newest first, with the cursor of the next page, empty on the last. Error: cursor_invalid.
 func (s *Service) Endpoints(ctx context.Context, cursor string, limit int) ([]Endpoint, string, error) {
-	before, err := parseCursor(cursor)
+	page, err := paging.Parse(cursor, limit)
 	if err != nil {
 		return nil, "", err
 	}
-	limit = pageSize(limit)
-	rows, err := dbq.New(s.deps.Pool).WebhookEndpointList(ctx, dbq.WebhookEndpointListParams{Before: before, MaxRows: int32(limit + 1)})
+	rows, err := dbq.New(s.deps.Pool).WebhookEndpointList(ctx, dbq.WebhookEndpointListParams{Before: page.Before, MaxRows: page.MaxRows})
 	if err != nil {
 		return nil, "", fmt.Errorf("webhooks: list endpoints: %w", err)
 	}
-	rows, next := page(rows, limit, func(row dbq.WebhookEndpoint) uuid.UUID { return row.ID })
+	rows, next := paging.Cut(page, rows, func(row dbq.WebhookEndpoint) uuid.UUID { return row.ID })
 	endpoints := make([]Endpoint, len(rows))
 	for i, row := range rows {
 		endpoints[i] = endpointOf(row)
