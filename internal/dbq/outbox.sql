@@ -29,13 +29,24 @@ where id = @id and occurred_at = @occurred_at;
 
 -- name: OutboxFeed :many
 -- A transaction becomes visible here only when no older one is still open, so a reader never skips a late commit.
--- What was written before this cluster's epoch has all committed.
+-- What was written before this cluster's epoch has all committed. The epoch is asked for once, not for every row.
+-- However rare the types are, one call looks at max_scanned rows at most. Besides the rows that match it gives the last one
+-- that it looked at, so that the next call goes on from there.
 select id, aggregatetype, aggregateid, type, payload, headers, sequence, occurred_at,
-       epoch, txid, seq
-from outbox
-where (epoch, txid, seq) > (@epoch::int, @txid::xid8, @seq::bigint)
-  and (epoch, txid) < (outbox_epoch(), pg_snapshot_xmin(pg_current_snapshot()))
-  and (cardinality(@types::text[]) = 0 or type = any(@types::text[]))
+       epoch, txid, seq, matches
+from (
+    select scanned.*, lead(seq) over (order by epoch, txid, seq) is null as last,
+           (cardinality(@types::text[]) = 0 or type = any(@types::text[]))::boolean as matches
+    from (
+        select id, aggregatetype, aggregateid, type, payload, headers, sequence, occurred_at, epoch, txid, seq
+        from outbox
+        where (epoch, txid, seq) > (@epoch::int, @txid::xid8, @seq::bigint)
+          and (epoch, txid) < ((select outbox_epoch()), pg_snapshot_xmin(pg_current_snapshot()))
+        order by epoch, txid, seq
+        limit @max_scanned
+    ) as scanned
+) as feed
+where matches or last
 order by epoch, txid, seq
 limit @max_rows;
 

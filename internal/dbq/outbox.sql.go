@@ -100,21 +100,31 @@ func (q *Queries) OutboxEvent(ctx context.Context, arg OutboxEventParams) (Outbo
 
 const outboxFeed = `-- name: OutboxFeed :many
 select id, aggregatetype, aggregateid, type, payload, headers, sequence, occurred_at,
-       epoch, txid, seq
-from outbox
-where (epoch, txid, seq) > ($1::int, $2::xid8, $3::bigint)
-  and (epoch, txid) < (outbox_epoch(), pg_snapshot_xmin(pg_current_snapshot()))
-  and (cardinality($4::text[]) = 0 or type = any($4::text[]))
+       epoch, txid, seq, matches
+from (
+    select scanned.id, scanned.aggregatetype, scanned.aggregateid, scanned.type, scanned.payload, scanned.headers, scanned.sequence, scanned.occurred_at, scanned.epoch, scanned.txid, scanned.seq, lead(seq) over (order by epoch, txid, seq) is null as last,
+           (cardinality($1::text[]) = 0 or type = any($1::text[]))::boolean as matches
+    from (
+        select id, aggregatetype, aggregateid, type, payload, headers, sequence, occurred_at, epoch, txid, seq
+        from outbox
+        where (epoch, txid, seq) > ($2::int, $3::xid8, $4::bigint)
+          and (epoch, txid) < ((select outbox_epoch()), pg_snapshot_xmin(pg_current_snapshot()))
+        order by epoch, txid, seq
+        limit $5
+    ) as scanned
+) as feed
+where matches or last
 order by epoch, txid, seq
-limit $5
+limit $6
 `
 
 type OutboxFeedParams struct {
-	Epoch   int32
-	TxID    uint64
-	Seq     int64
-	Types   []string
-	MaxRows int32
+	Types      []string
+	Epoch      int32
+	TxID       uint64
+	Seq        int64
+	MaxScanned int32
+	MaxRows    int32
 }
 
 type OutboxFeedRow struct {
@@ -129,16 +139,20 @@ type OutboxFeedRow struct {
 	Epoch         int32
 	TxID          uint64
 	Seq           int64
+	Matches       bool
 }
 
 // A transaction becomes visible here only when no older one is still open, so a reader never skips a late commit.
-// What was written before this cluster's epoch has all committed.
+// What was written before this cluster's epoch has all committed. The epoch is asked for once, not for every row.
+// However rare the types are, one call looks at max_scanned rows at most. Besides the rows that match it gives the last one
+// that it looked at, so that the next call goes on from there.
 func (q *Queries) OutboxFeed(ctx context.Context, arg OutboxFeedParams) ([]OutboxFeedRow, error) {
 	rows, err := q.db.Query(ctx, outboxFeed,
+		arg.Types,
 		arg.Epoch,
 		arg.TxID,
 		arg.Seq,
-		arg.Types,
+		arg.MaxScanned,
 		arg.MaxRows,
 	)
 	if err != nil {
@@ -160,6 +174,7 @@ func (q *Queries) OutboxFeed(ctx context.Context, arg OutboxFeedParams) ([]Outbo
 			&i.Epoch,
 			&i.TxID,
 			&i.Seq,
+			&i.Matches,
 		); err != nil {
 			return nil, err
 		}

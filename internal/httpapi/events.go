@@ -69,7 +69,8 @@ func (s *Server) registerEvents() {
 			Description: "Events in the order in which their transactions began, oldest first, from a cursor on. An event shows only when " +
 				"nothing older can still appear, so who goes on from next_cursor misses nothing, however late a transaction commits. " +
 				"The feed has no end: next_cursor is where to go on, also when data is empty; it is null only as long as there was " +
-				"never an event.",
+				"never an event. One call looks at 10,000 events at most, so a page of rare types may be short or empty though there " +
+				"are more: go on at once until next_cursor is what you sent.",
 		},
 		Auth:   needs(access.EventsRead),
 		Faults: []string{"cursor_invalid"},

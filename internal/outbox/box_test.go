@@ -2,6 +2,8 @@ package outbox_test
 
 import (
 	"encoding/json"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -52,28 +54,117 @@ func TestADayWithoutPartitionIsCaughtAndMadeGood(t *testing.T) {
 	require.Equal(t, []string{"lost-0", "lost-1", "lost-2"}, ids)
 }
 
-func TestFeedNarrowsByTypeAndRefusesForeignCursors(t *testing.T) {
+func TestFeedRefusesForeignCursors(t *testing.T) {
+	t.Parallel()
+	box := outbox.NewBox(pgtest.New(t), time.Now, nil)
+	appendThings(t, box, "thing", 1)
+	_, cursor := readAll(t, box, "", 1)
+	for _, foreign := range []string{"x", "MS4y", "!!!!", cursor + "A", cursor + "\n"} {
+		_, _, err := box.Feed(t.Context(), foreign, nil, 1)
+		require.True(t, fault.HasCode(err, "cursor_invalid"), foreign)
+	}
+}
+
+// walk goes on from a cursor until it has caught up, and returns the aggregates' ids, the last cursor and how many pages
+// there were.
+func walk(t *testing.T, box *outbox.Box, cursor string, types []string, limit int) (ids []string, last string, pages int) {
+	t.Helper()
+	for {
+		events, next, err := box.Feed(t.Context(), cursor, types, limit)
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(events), limit)
+		for _, event := range events {
+			ids = append(ids, event.AggregateID)
+		}
+		if next == cursor {
+			return ids, next, pages
+		}
+		cursor = next
+		pages++
+	}
+}
+
+// typed appends an event of each type, in one transaction each; their aggregates' ids count up from 0.
+func typed(t *testing.T, box *outbox.Box, types ...string) {
+	t.Helper()
+	for i, eventType := range types {
+		require.NoError(t, box.InTx(t.Context(), func(tx *outbox.Tx) error {
+			tx.Append(outbox.Event{AggregateType: "thing", AggregateID: strconv.Itoa(i), Type: eventType, Payload: json.RawMessage(`{}`)})
+			return nil
+		}))
+	}
+}
+
+func TestAFeedOfSomeTypesIsTheFeedWithoutTheOthers(t *testing.T) {
+	t.Parallel()
+	box := outbox.NewBox(pgtest.New(t), time.Now, nil)
+	appended := []string{"t.a", "t.b", "t.a", "t.a", "t.c", "t.b", "t.c", "t.c"}
+	typed(t, box, appended...)
+	readAll(t, box, "", len(appended))
+	for _, types := range [][]string{nil, {"t.a"}, {"t.b"}, {"t.c"}, {"t.a", "t.c"}, {"t.none"}} {
+		var want []string
+		for i, eventType := range appended {
+			if types == nil || slices.Contains(types, eventType) {
+				want = append(want, strconv.Itoa(i))
+			}
+		}
+		for limit := 1; limit <= len(appended)+1; limit++ {
+			got, _, _ := walk(t, box, "", types, limit)
+			require.Equal(t, want, got, "%v by %d", types, limit)
+		}
+	}
+}
+
+// Without a cursor that moves, a reader of a rare type would look at all the others again at every call.
+func TestAPageWithoutEventsMovesOn(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t)
 	box := outbox.NewBox(pool, time.Now, nil)
-	require.NoError(t, box.InTx(t.Context(), func(tx *outbox.Tx) error {
-		for _, eventType := range []string{"thing.made", "thing.sold", "thing.made"} {
-			tx.Append(outbox.Event{AggregateType: "thing", AggregateID: eventType, Type: eventType, Payload: json.RawMessage(`{}`)})
-		}
-		return nil
-	}))
-	readAll(t, box, "", 3)
-	sold, next, err := box.Feed(t.Context(), "", []string{"thing.sold"}, 10)
+	_, err := pool.Exec(t.Context(), `insert into outbox (id, aggregatetype, aggregateid, type, payload, epoch, occurred_at)
+		select uuid_v7(), 'thing', i::text, case i when 22000 then 'thing.rare' else 'thing.made' end, '{}', outbox_epoch(), now()
+		from generate_series(1, 25000) i`)
 	require.NoError(t, err)
-	require.Len(t, sold, 1)
-	nothing, same, err := box.Feed(t.Context(), next, []string{"thing.sold"}, 10)
+	readAll(t, box, "", 1)
+
+	ids, cursor, pages := walk(t, box, "", []string{"thing.rare"}, 10)
+	require.Equal(t, []string{"22000"}, ids)
+	require.Equal(t, 3, pages, "each looked at a part, and none at what another had looked at")
+	events, next, err := box.Feed(t.Context(), "", []string{"thing.rare"}, 10)
 	require.NoError(t, err)
-	require.Empty(t, nothing)
-	require.Equal(t, next, same)
-	for _, cursor := range []string{"x", "MS4y", "!!!!", next + "A"} {
-		_, _, err := box.Feed(t.Context(), cursor, nil, 1)
-		require.True(t, fault.HasCode(err, "cursor_invalid"), cursor)
-	}
+	require.Empty(t, events)
+	require.NotEmpty(t, next)
+
+	typed(t, box, "thing.rare")
+	require.Eventually(t, func() bool {
+		ids, _, _ = walk(t, box, cursor, []string{"thing.rare"}, 10)
+		return len(ids) > 0
+	}, 30*time.Second, 10*time.Millisecond)
+	require.Equal(t, []string{"0"}, ids)
+}
+
+// The cursor of a page without events must not pass what is appended but not committed.
+func TestAPageWithoutEventsPassesNoLateCommit(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t)
+	box := outbox.NewBox(pool, time.Now, nil)
+	typed(t, box, "thing.made")
+	readAll(t, box, "", 1)
+	late, err := pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = late.Rollback(t.Context()) }()
+	_, err = late.Exec(t.Context(), `select emit('thing.rare', 'thing', 'late', '{}')`)
+	require.NoError(t, err)
+	typed(t, box, "thing.made", "thing.made")
+
+	ids, cursor, _ := walk(t, box, "", []string{"thing.rare"}, 10)
+	require.Empty(t, ids)
+	require.NotEmpty(t, cursor)
+	require.NoError(t, late.Commit(t.Context()))
+	require.Eventually(t, func() bool {
+		ids, _, _ = walk(t, box, cursor, []string{"thing.rare"}, 10)
+		return len(ids) > 0
+	}, 30*time.Second, 10*time.Millisecond)
+	require.Equal(t, []string{"late"}, ids)
 }
 
 // The plans of the two reads of the outbox, with rows in several partitions: the index of each partition that has any.
@@ -88,9 +179,12 @@ func TestReadsUseTheirIndex(t *testing.T) {
 	for name, query := range map[string]string{
 		"relay": `select id from outbox where epoch = 1 and txid = '900'::xid8
 			and occurred_at >= current_date and occurred_at < current_date + 1 order by seq`,
-		"feed": `select id from outbox where (epoch, txid, seq) > (1, '0'::xid8, 0)
-			and (epoch, txid) < (1, pg_snapshot_xmin(pg_current_snapshot()))
-			order by epoch, txid, seq limit 100`,
+		"feed": `select id from (
+			select scanned.*, lead(seq) over (order by epoch, txid, seq) is null as last, type = any(array['thing.rare']) as matches from (
+				select id, type, epoch, txid, seq from outbox where (epoch, txid, seq) > (1, '0'::xid8, 0)
+				and (epoch, txid) < ((select outbox_epoch()), pg_snapshot_xmin(pg_current_snapshot()))
+				order by epoch, txid, seq limit 10000) as scanned) as feed
+			where matches or last order by epoch, txid, seq limit 100`,
 	} {
 		rows, err := pool.Query(t.Context(), "explain "+query)
 		require.NoError(t, err)
@@ -100,6 +194,7 @@ func TestReadsUseTheirIndex(t *testing.T) {
 		today := "outbox_" + time.Now().UTC().Format("20060102")
 		require.NotContains(t, plan, "Seq Scan on "+today, name+":\n"+plan)
 		require.Contains(t, plan, today+"_epoch_txid_seq_idx", name+":\n"+plan)
+		require.NotContains(t, plan, "Filter: (ROW(epoch, txid)", name+": both ends are the index's:\n"+plan)
 	}
 }
 

@@ -13,11 +13,16 @@ import (
 	"github.com/vendbox/vendbox/internal/fault"
 )
 
-// MaxFeedPage bounds a page of the feed.
-const MaxFeedPage = 1000
+const (
+	// MaxFeedPage bounds a page of the feed.
+	MaxFeedPage = 1000
+	// maxFeedScan bounds the rows that one call looks at for a page: some 20 ms of work.
+	maxFeedScan = 10_000
+)
 
 // Feed returns the events after a cursor ("" for the beginning), oldest first, with the cursor to go on from; it is the
-// one given when there is nothing new. types narrows the page; nil means all.
+// one given when there is nothing new. types narrows the page; nil means all. A page of rare types may be short, or
+// empty, though there are more: its cursor has moved past what was looked at, and nobody looks at that again.
 //
 // The order is that of the transactions' ids, not of time, and a transaction shows only when none that began before it
 // is still open: a reader that goes on from its cursor misses nothing, however late a transaction commits.
@@ -30,21 +35,26 @@ func (b *Box) Feed(ctx context.Context, cursor string, types []string, limit int
 		types = []string{}
 	}
 	rows, err := dbq.New(b.pool).OutboxFeed(ctx, dbq.OutboxFeedParams{
-		Epoch: at.epoch, TxID: at.txid, Seq: at.seq, Types: types, MaxRows: int32(min(limit, MaxFeedPage)),
+		Epoch: at.epoch, TxID: at.txid, Seq: at.seq, Types: types, MaxScanned: maxFeedScan,
+		MaxRows: int32(min(limit, MaxFeedPage)),
 	})
 	if err != nil {
 		return nil, "", fmt.Errorf("outbox: feed: %w", err)
 	}
-	events := make([]Event, len(rows))
-	for i, row := range rows {
-		events[i], err = fromColumns(row.ID, row.AggregateType, row.AggregateID, row.Type, row.Payload, row.Headers, row.Sequence, row.OccurredAt)
+	if len(rows) == 0 {
+		return nil, cursor, nil
+	}
+	events := make([]Event, 0, len(rows))
+	for _, row := range rows {
+		at = position{row.Epoch, row.TxID, row.Seq}
+		if !row.Matches {
+			continue // the last one looked at: only its place is of interest
+		}
+		event, err := fromColumns(row.ID, row.AggregateType, row.AggregateID, row.Type, row.Payload, row.Headers, row.Sequence, row.OccurredAt)
 		if err != nil {
 			return nil, "", err
 		}
-		at = position{row.Epoch, row.TxID, row.Seq}
-	}
-	if len(rows) == 0 {
-		return events, cursor, nil
+		events = append(events, event)
 	}
 	return events, at.String(), nil
 }
