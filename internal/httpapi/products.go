@@ -27,13 +27,13 @@ type Product struct {
 	UpdatedAt  time.Time `json:"updated_at" example:"2025-01-02T03:04:05Z" doc:"When it was last changed; its stock does not count."`
 }
 
-// stock is where a product's units are. In a list there is only what is available.
+// stock is where a product's units are. All but what is available is counted only when it is asked for.
 type stock struct {
 	Available int64  `json:"available" example:"120" doc:"Units that can be ordered now."`
-	Reserved  *int64 `json:"reserved,omitempty" example:"4" doc:"Units of orders that are not delivered yet. Not in lists."`
-	Delivered *int64 `json:"delivered,omitempty" example:"870" doc:"Units that were delivered. Not in lists."`
-	Revoked   *int64 `json:"revoked,omitempty" example:"6" doc:"Cards that were delivered and refunded; they are never sold again. Not in lists."`
-	Imported  *int64 `json:"imported,omitempty" example:"1000" doc:"Everything that came in, less what was taken out by hand: the sum of the others. Not in lists."`
+	Reserved  *int64 `json:"reserved,omitempty" example:"4" doc:"Units of orders that are not delivered yet. Only with stock=full."`
+	Delivered *int64 `json:"delivered,omitempty" example:"870" doc:"Units that were delivered. Only with stock=full."`
+	Revoked   *int64 `json:"revoked,omitempty" example:"6" doc:"Cards that were delivered and refunded; they are never sold again. Only with stock=full."`
+	Imported  *int64 `json:"imported,omitempty" example:"1000" doc:"Everything that came in, less what was taken out by hand: the sum of the others. Only with stock=full."`
 }
 
 // SKUPath is embedded where the path has a {sku}.
@@ -60,7 +60,10 @@ func (s *Server) registerProducts() {
 	handle(s, operation{
 		Operation: huma.Operation{
 			OperationID: "get-product", Method: http.MethodGet, Path: "/v1/products/{sku}", Tags: []string{tagProducts},
-			Summary: "Get a product", Description: "One product and where its units are.", Errors: []int{http.StatusNotFound},
+			Summary: "Get a product",
+			Description: "One product with what is available. stock=full also counts what is reserved, delivered, revoked and imported, " +
+				"through the product's whole history: a second or so for millions of units, so ask for it where a person reads it.",
+			Errors: []int{http.StatusNotFound},
 		},
 		Auth: needs(access.ProductsRead), Faults: []string{"product_not_found"},
 	}, s.getProduct)
@@ -126,9 +129,16 @@ func (s *Server) listProducts(ctx context.Context, in *listProductsInput) (*list
 	return &listProductsOutput{list(views, next)}, nil
 }
 
-type productInput struct{ SKUPath }
+type productInput struct {
+	SKUPath
+
+	Stock string `query:"stock" enum:"available,full" default:"available" example:"full" doc:"full: with everything under stock, which is counted for this answer."`
+}
 
 func (s *Server) getProduct(ctx context.Context, in *productInput) (*productOutput, error) {
+	if in.Stock == "full" {
+		return productOf(s.deps.Inventory.GetWithStock(ctx, in.SKU))
+	}
 	return productOf(s.deps.Inventory.Get(ctx, in.SKU))
 }
 

@@ -44,7 +44,7 @@ func TestProductsThroughTheDoor(t *testing.T) {
 	require.Equal(t, "active", made.Status)
 	require.Equal(t, money{Amount: 5000, Currency: "CNY"}, made.Price)
 	require.Nil(t, made.LowStockAt)
-	require.Equal(t, stock{Reserved: new(int64(0)), Delivered: new(int64(0)), Revoked: new(int64(0)), Imported: new(int64(0))}, made.Stock)
+	require.Equal(t, stock{}, made.Stock)
 
 	problem := s.as(productScopes, "POST", "/v1/products",
 		`{"sku":"game-1","name":"Again","kind":"card","price":{"amount":1,"currency":"CNY"}}`).problem(http.StatusConflict, "sku_taken")
@@ -56,8 +56,16 @@ func TestProductsThroughTheDoor(t *testing.T) {
 	s.as("products:read", "GET", "/v1/products/game-2", "").problem(http.StatusNotFound, "product_not_found")
 
 	s.as(productScopes, "POST", "/v1/products/game-1/stock", `{"delta":7,"reason":"delivery"}`).into(http.StatusOK, &got)
-	require.Equal(t, int64(7), got.Stock.Available)
-	require.Equal(t, int64(7), *got.Stock.Imported)
+	require.Equal(t, stock{Available: 7}, got.Stock)
+	s.as("products:read", "GET", "/v1/products/game-1?stock=full", "").into(http.StatusOK, &got)
+	require.Equal(t, stock{
+		Available: 7, Reserved: new(int64(0)), Delivered: new(int64(0)), Revoked: new(int64(0)), Imported: new(int64(7)),
+	}, got.Stock)
+	got = Product{}
+	s.as("products:read", "GET", "/v1/products/game-1?stock=available", "").into(http.StatusOK, &got)
+	require.Equal(t, stock{Available: 7}, got.Stock)
+	s.as("products:read", "GET", "/v1/products/game-1?stock=all", "").problem(http.StatusUnprocessableEntity, "validation_failed")
+	s.as("products:read", "GET", "/v1/products/none?stock=full", "").problem(http.StatusNotFound, "product_not_found")
 	problem = s.as(productScopes, "POST", "/v1/products/game-1/stock", `{"delta":-8,"reason":"broken"}`).
 		problem(http.StatusConflict, "stock_below_zero")
 	require.InDelta(t, 7, problem["available"], 0)

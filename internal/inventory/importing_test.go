@@ -33,7 +33,7 @@ func TestImportText(t *testing.T) {
 	}, report)
 	require.Equal(t, []string{"AAA-1", "BBB-2", "CCC-3"}, b.cards(t, sku), "sold in the order of the file")
 
-	product, err := b.Get(t.Context(), sku)
+	product, err := b.GetWithStock(t.Context(), sku)
 	require.NoError(t, err)
 	require.Equal(t, int64(3), product.Available)
 	require.Equal(t, int64(3), product.Stock.Imported)
@@ -382,7 +382,7 @@ func TestImportAddsUp(t *testing.T) {
 			require.Equal(rt, want.DuplicatesInStock, report.DuplicatesInStock)
 			require.Equal(rt, want.InvalidCount, report.InvalidCount)
 			require.Len(rt, report.Invalid, int(want.InvalidCount))
-			product, err := b.Get(t.Context(), sku)
+			product, err := b.GetWithStock(t.Context(), sku)
 			require.NoError(rt, err)
 			require.Equal(rt, product.Stock.Imported, product.Available)
 			require.Len(rt, b.cards(t, sku), int(product.Available))

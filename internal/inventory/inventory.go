@@ -62,7 +62,7 @@ type Product struct {
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
 	Available  int64  // units that can be ordered now
-	Stock      *Stock // only from Get
+	Stock      *Stock // only from GetWithStock
 }
 
 // Stock is where the units of a product are. Available and these sum up to Imported.

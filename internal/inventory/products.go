@@ -39,8 +39,13 @@ func (s *Service) Create(ctx context.Context, p CreateParams) (Product, error) {
 	return s.Get(ctx, p.SKU)
 }
 
-// Get returns a product with its stock, or the fault product_not_found.
+// Get returns a product without its Stock, or the fault product_not_found.
 func (s *Service) Get(ctx context.Context, sku string) (Product, error) {
+	return bySKU(ctx, dbq.New(s.pool), sku)
+}
+
+// GetWithStock is Get with the Stock. It counts the product's whole history, which takes longer year by year.
+func (s *Service) GetWithStock(ctx context.Context, sku string) (Product, error) {
 	var product Product
 	// One snapshot, so that the numbers add up.
 	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly},

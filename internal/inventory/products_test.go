@@ -22,13 +22,16 @@ func TestProductCreateAndGet(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Equal(t, inventory.StatusActive, made.Status)
-	require.Equal(t, &inventory.Stock{}, made.Stock)
+	require.Nil(t, made.Stock)
 	require.Zero(t, made.Available)
 	require.Equal(t, int64(3), *made.LowStockAt)
 
 	got, err := b.Get(t.Context(), "steam-50")
 	require.NoError(t, err)
 	require.Equal(t, made, got)
+	got, err = b.GetWithStock(t.Context(), "steam-50")
+	require.NoError(t, err)
+	require.Equal(t, &inventory.Stock{}, got.Stock)
 
 	_, err = b.Create(t.Context(), inventory.CreateParams{
 		SKU: "steam-50", Name: "Another", Kind: inventory.KindCounted, Price: inventory.Money{Amount: 1, Currency: "USD"},
@@ -36,6 +39,8 @@ func TestProductCreateAndGet(t *testing.T) {
 	require.True(t, fault.HasCode(err, "sku_taken"), "%v", err)
 	for _, sku := range []string{"STEAM-50", "", "steam\x0050", "steam\xff"} {
 		_, err = b.Get(t.Context(), sku)
+		require.True(t, fault.HasCode(err, "product_not_found"), "%v", err)
+		_, err = b.GetWithStock(t.Context(), sku)
 		require.True(t, fault.HasCode(err, "product_not_found"), "%v", err)
 	}
 }
@@ -172,7 +177,7 @@ func TestAdjustRaceNeverGoesBelowZero(t *testing.T) {
 		}
 	}
 	require.Equal(t, 3, refused)
-	product, err := b.Get(t.Context(), sku)
+	product, err := b.GetWithStock(t.Context(), sku)
 	require.NoError(t, err)
 	require.Zero(t, product.Available)
 	require.Equal(t, &inventory.Stock{}, product.Stock)
@@ -205,7 +210,7 @@ func TestStockIsDerived(t *testing.T) {
 	}
 	_, err = b.pool.Exec(t.Context(), `update stock s set available = 13 from products p where p.id = s.product_id and p.sku = $1`, counted)
 	require.NoError(t, err)
-	product, err := b.Get(t.Context(), counted)
+	product, err := b.GetWithStock(t.Context(), counted)
 	require.NoError(t, err)
 	require.Equal(t, int64(13), product.Available)
 	require.Equal(t, &inventory.Stock{Reserved: 6, Delivered: 1, Imported: 20}, product.Stock)
@@ -215,7 +220,7 @@ func TestStockIsDerived(t *testing.T) {
 	require.NoError(t, err)
 	_, err = b.pool.Exec(t.Context(), `update stock s set available = 2 from products p where p.id = s.product_id and p.sku = $1`, card)
 	require.NoError(t, err)
-	product, err = b.Get(t.Context(), card)
+	product, err = b.GetWithStock(t.Context(), card)
 	require.NoError(t, err)
 	require.Equal(t, int64(2), product.Available)
 	require.Equal(t, &inventory.Stock{Reserved: 1, Delivered: 2, Revoked: 1, Imported: 6}, product.Stock)
