@@ -24,20 +24,23 @@ select id, job_id, kind, queue, args, metadata, state, attempt, max_attempts, er
 from failed_jobs
 where id = @id;
 
--- name: FailedJobLockStatus :one
-select status
+-- name: FailedJobsLock :many
+select id, job_id, kind, queue, args, metadata, state, attempt, max_attempts, error, failed_at, status, closed_at
 from failed_jobs
-where id = @id
+where id = any(@ids::uuid[])
+order by id
 for update;
 
--- name: FailedJobClose :exec
+-- name: FailedJobsClose :exec
+-- After FailedJobsLock, which says that they are open.
 update failed_jobs
 set status = @status, closed_at = @closed_at::timestamptz
-where id = @id and status = 'open';
+where id = any(@ids::uuid[]);
 
--- name: FailedJobInterventionInsert :exec
+-- name: FailedJobInterventionsInsert :exec
+-- A job of 0 is none.
 insert into failed_job_interventions (failed_job_id, action, actor, note, job_id, created_at)
-values (@failed_job_id, @action, @actor, @note, @job_id, @created_at);
+select unnest(@ids::uuid[]), @action, @actor, @note, nullif(unnest(@jobs::bigint[]), 0), @created_at;
 
 -- name: FailedJobInterventions :many
 select id, action, actor, note, job_id, created_at
@@ -53,25 +56,35 @@ where status = 'open'
 group by kind
 order by kind;
 
--- name: FailedJobLockRiverRow :one
--- River's row is locked before ours, as its own statements and the trigger do.
-select state::text
+-- name: FailedJobsLockRiverRows :many
+-- River's rows are locked before ours, as its own statements and the trigger do.
+select id
 from river_job
-where id = @id
+where id in (select f.job_id from failed_jobs f where f.id = any(@ids::uuid[]))
+order by id
 for update;
 
--- name: FailedJobRevive :exec
--- The job has all its attempts again. A cancellation that was asked for must not cancel the next attempt too.
-update river_job
-set state = 'available', attempt = 0, max_attempts = @max_attempts, finalized_at = null, scheduled_at = now(),
-    metadata = metadata - 'cancel_attempted_at' - 'snoozes' - 'river:rescue_count'
-where id = @id and state in ('discarded', 'cancelled');
+-- name: FailedJobsRevive :exec
+-- The jobs have all their attempts again. A cancellation that was asked for must not cancel the next attempt too.
+-- "is true" keeps River's indexes on the state, which hold all that ever failed, out of it.
+update river_job j
+set state = 'available', attempt = 0, max_attempts = f.max_attempts, finalized_at = null, scheduled_at = now(),
+    metadata = j.metadata - 'cancel_attempted_at' - 'snoozes' - 'river:rescue_count'
+from failed_jobs f
+where f.id = any(@ids::uuid[]) and j.id = f.job_id and (j.state in ('discarded', 'cancelled')) is true;
 
--- name: FailedJobReinsert :one
--- The same job as it was, when River has cleaned its row.
-insert into river_job (kind, queue, args, metadata, max_attempts, state)
-values (@kind, @queue, @args, (@metadata::jsonb) - 'cancel_attempted_at' - 'snoozes' - 'river:rescue_count', @max_attempts, 'available')
-returning id;
+-- name: FailedJobsReinsert :many
+-- The same jobs as they were, when River has cleaned their rows.
+with copies as (
+    select id, nextval('river_job_id_seq') as job_id, kind, queue, args, metadata, max_attempts
+    from failed_jobs
+    where id = any(@ids::uuid[])
+), inserted as (
+    insert into river_job (id, kind, queue, args, metadata, max_attempts, state)
+    select job_id, kind, queue, args, metadata - 'cancel_attempted_at' - 'snoozes' - 'river:rescue_count', max_attempts, 'available'
+    from copies
+)
+select id, job_id from copies;
 
 -- name: FailedJobSweepMissed :one
 -- Notes what the trigger did not. River keeps these rows for weeks; they are found by its index on (state, finalized_at).

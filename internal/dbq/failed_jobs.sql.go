@@ -12,23 +12,6 @@ import (
 	"github.com/google/uuid"
 )
 
-const failedJobClose = `-- name: FailedJobClose :exec
-update failed_jobs
-set status = $1, closed_at = $2::timestamptz
-where id = $3 and status = 'open'
-`
-
-type FailedJobCloseParams struct {
-	Status   string
-	ClosedAt time.Time
-	ID       uuid.UUID
-}
-
-func (q *Queries) FailedJobClose(ctx context.Context, arg FailedJobCloseParams) error {
-	_, err := q.db.Exec(ctx, failedJobClose, arg.Status, arg.ClosedAt, arg.ID)
-	return err
-}
-
 const failedJobCountOpen = `-- name: FailedJobCountOpen :many
 select kind, count(*) as open
 from failed_jobs
@@ -90,32 +73,6 @@ func (q *Queries) FailedJobGet(ctx context.Context, id uuid.UUID) (FailedJob, er
 	return i, err
 }
 
-const failedJobInterventionInsert = `-- name: FailedJobInterventionInsert :exec
-insert into failed_job_interventions (failed_job_id, action, actor, note, job_id, created_at)
-values ($1, $2, $3, $4, $5, $6)
-`
-
-type FailedJobInterventionInsertParams struct {
-	FailedJobID uuid.UUID
-	Action      string
-	Actor       string
-	Note        string
-	JobID       *int64
-	CreatedAt   time.Time
-}
-
-func (q *Queries) FailedJobInterventionInsert(ctx context.Context, arg FailedJobInterventionInsertParams) error {
-	_, err := q.db.Exec(ctx, failedJobInterventionInsert,
-		arg.FailedJobID,
-		arg.Action,
-		arg.Actor,
-		arg.Note,
-		arg.JobID,
-		arg.CreatedAt,
-	)
-	return err
-}
-
 const failedJobInterventions = `-- name: FailedJobInterventions :many
 select id, action, actor, note, job_id, created_at
 from failed_job_interventions
@@ -157,6 +114,33 @@ func (q *Queries) FailedJobInterventions(ctx context.Context, failedJobID uuid.U
 		return nil, err
 	}
 	return items, nil
+}
+
+const failedJobInterventionsInsert = `-- name: FailedJobInterventionsInsert :exec
+insert into failed_job_interventions (failed_job_id, action, actor, note, job_id, created_at)
+select unnest($1::uuid[]), $2, $3, $4, nullif(unnest($5::bigint[]), 0), $6
+`
+
+type FailedJobInterventionsInsertParams struct {
+	IDs       []uuid.UUID
+	Action    string
+	Actor     string
+	Note      string
+	Jobs      []int64
+	CreatedAt time.Time
+}
+
+// A job of 0 is none.
+func (q *Queries) FailedJobInterventionsInsert(ctx context.Context, arg FailedJobInterventionsInsertParams) error {
+	_, err := q.db.Exec(ctx, failedJobInterventionsInsert,
+		arg.IDs,
+		arg.Action,
+		arg.Actor,
+		arg.Note,
+		arg.Jobs,
+		arg.CreatedAt,
+	)
+	return err
 }
 
 const failedJobList = `-- name: FailedJobList :many
@@ -276,81 +260,6 @@ func (q *Queries) FailedJobListOfStatus(ctx context.Context, arg FailedJobListOf
 	return items, nil
 }
 
-const failedJobLockRiverRow = `-- name: FailedJobLockRiverRow :one
-select state::text
-from river_job
-where id = $1
-for update
-`
-
-// River's row is locked before ours, as its own statements and the trigger do.
-func (q *Queries) FailedJobLockRiverRow(ctx context.Context, id int64) (string, error) {
-	row := q.db.QueryRow(ctx, failedJobLockRiverRow, id)
-	var state string
-	err := row.Scan(&state)
-	return state, err
-}
-
-const failedJobLockStatus = `-- name: FailedJobLockStatus :one
-select status
-from failed_jobs
-where id = $1
-for update
-`
-
-func (q *Queries) FailedJobLockStatus(ctx context.Context, id uuid.UUID) (string, error) {
-	row := q.db.QueryRow(ctx, failedJobLockStatus, id)
-	var status string
-	err := row.Scan(&status)
-	return status, err
-}
-
-const failedJobReinsert = `-- name: FailedJobReinsert :one
-insert into river_job (kind, queue, args, metadata, max_attempts, state)
-values ($1, $2, $3, ($4::jsonb) - 'cancel_attempted_at' - 'snoozes' - 'river:rescue_count', $5, 'available')
-returning id
-`
-
-type FailedJobReinsertParams struct {
-	Kind        string
-	Queue       string
-	Args        []byte
-	Metadata    []byte
-	MaxAttempts int16
-}
-
-// The same job as it was, when River has cleaned its row.
-func (q *Queries) FailedJobReinsert(ctx context.Context, arg FailedJobReinsertParams) (int64, error) {
-	row := q.db.QueryRow(ctx, failedJobReinsert,
-		arg.Kind,
-		arg.Queue,
-		arg.Args,
-		arg.Metadata,
-		arg.MaxAttempts,
-	)
-	var id int64
-	err := row.Scan(&id)
-	return id, err
-}
-
-const failedJobRevive = `-- name: FailedJobRevive :exec
-update river_job
-set state = 'available', attempt = 0, max_attempts = $1, finalized_at = null, scheduled_at = now(),
-    metadata = metadata - 'cancel_attempted_at' - 'snoozes' - 'river:rescue_count'
-where id = $2 and state in ('discarded', 'cancelled')
-`
-
-type FailedJobReviveParams struct {
-	MaxAttempts int16
-	ID          int64
-}
-
-// The job has all its attempts again. A cancellation that was asked for must not cancel the next attempt too.
-func (q *Queries) FailedJobRevive(ctx context.Context, arg FailedJobReviveParams) error {
-	_, err := q.db.Exec(ctx, failedJobRevive, arg.MaxAttempts, arg.ID)
-	return err
-}
-
 const failedJobSweepMissed = `-- name: FailedJobSweepMissed :one
 with missed as (
     select failed_job_note(j.*)
@@ -403,4 +312,147 @@ func (q *Queries) FailedJobSweepRevived(ctx context.Context, now time.Time) ([]u
 		return nil, err
 	}
 	return items, nil
+}
+
+const failedJobsClose = `-- name: FailedJobsClose :exec
+update failed_jobs
+set status = $1, closed_at = $2::timestamptz
+where id = any($3::uuid[])
+`
+
+type FailedJobsCloseParams struct {
+	Status   string
+	ClosedAt time.Time
+	IDs      []uuid.UUID
+}
+
+// After FailedJobsLock, which says that they are open.
+func (q *Queries) FailedJobsClose(ctx context.Context, arg FailedJobsCloseParams) error {
+	_, err := q.db.Exec(ctx, failedJobsClose, arg.Status, arg.ClosedAt, arg.IDs)
+	return err
+}
+
+const failedJobsLock = `-- name: FailedJobsLock :many
+select id, job_id, kind, queue, args, metadata, state, attempt, max_attempts, error, failed_at, status, closed_at
+from failed_jobs
+where id = any($1::uuid[])
+order by id
+for update
+`
+
+func (q *Queries) FailedJobsLock(ctx context.Context, ids []uuid.UUID) ([]FailedJob, error) {
+	rows, err := q.db.Query(ctx, failedJobsLock, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []FailedJob
+	for rows.Next() {
+		var i FailedJob
+		if err := rows.Scan(
+			&i.ID,
+			&i.JobID,
+			&i.Kind,
+			&i.Queue,
+			&i.Args,
+			&i.Metadata,
+			&i.State,
+			&i.Attempt,
+			&i.MaxAttempts,
+			&i.Error,
+			&i.FailedAt,
+			&i.Status,
+			&i.ClosedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const failedJobsLockRiverRows = `-- name: FailedJobsLockRiverRows :many
+select id
+from river_job
+where id in (select f.job_id from failed_jobs f where f.id = any($1::uuid[]))
+order by id
+for update
+`
+
+// River's rows are locked before ours, as its own statements and the trigger do.
+func (q *Queries) FailedJobsLockRiverRows(ctx context.Context, ids []uuid.UUID) ([]int64, error) {
+	rows, err := q.db.Query(ctx, failedJobsLockRiverRows, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const failedJobsReinsert = `-- name: FailedJobsReinsert :many
+with copies as (
+    select id, nextval('river_job_id_seq') as job_id, kind, queue, args, metadata, max_attempts
+    from failed_jobs
+    where id = any($1::uuid[])
+), inserted as (
+    insert into river_job (id, kind, queue, args, metadata, max_attempts, state)
+    select job_id, kind, queue, args, metadata - 'cancel_attempted_at' - 'snoozes' - 'river:rescue_count', max_attempts, 'available'
+    from copies
+)
+select id, job_id from copies
+`
+
+type FailedJobsReinsertRow struct {
+	ID    uuid.UUID
+	JobID int64
+}
+
+// The same jobs as they were, when River has cleaned their rows.
+func (q *Queries) FailedJobsReinsert(ctx context.Context, ids []uuid.UUID) ([]FailedJobsReinsertRow, error) {
+	rows, err := q.db.Query(ctx, failedJobsReinsert, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []FailedJobsReinsertRow
+	for rows.Next() {
+		var i FailedJobsReinsertRow
+		if err := rows.Scan(&i.ID, &i.JobID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const failedJobsRevive = `-- name: FailedJobsRevive :exec
+update river_job j
+set state = 'available', attempt = 0, max_attempts = f.max_attempts, finalized_at = null, scheduled_at = now(),
+    metadata = j.metadata - 'cancel_attempted_at' - 'snoozes' - 'river:rescue_count'
+from failed_jobs f
+where f.id = any($1::uuid[]) and j.id = f.job_id and (j.state in ('discarded', 'cancelled')) is true
+`
+
+// The jobs have all their attempts again. A cancellation that was asked for must not cancel the next attempt too.
+// "is true" keeps River's indexes on the state, which hold all that ever failed, out of it.
+func (q *Queries) FailedJobsRevive(ctx context.Context, ids []uuid.UUID) error {
+	_, err := q.db.Exec(ctx, failedJobsRevive, ids)
+	return err
 }

@@ -76,17 +76,18 @@ where m.id = s.id and m.round = s.round and m.attempts = s.attempts
   and (m.status in ('pending', 'sending') or m.status = 'unknown' and s.status in ('sent', 'failed')) is true
 returning m.id;
 
--- name: SMSMessageLock :one
+-- name: SMSMessagesLock :many
 select m.id, m.status, m.round, m.event_id, m.event_occurred_at,
        exists (select 1 from sms_templates t where t.id = m.template_id) as has_template
 from sms_messages m
-where m.id = @id
+where m.id = any(@ids::uuid[])
+order by m.id
 for update of m;
 
--- name: SMSMessageReopen :exec
+-- name: SMSMessagesReopen :exec
 update sms_messages
-set status = 'pending', round = @round, error_code = '', error = '', opened_at = @now, sent_at = null, finished_at = null
-where id = @id;
+set status = 'pending', round = round + @rounds::int, error_code = '', error = '', opened_at = @now, sent_at = null, finished_at = null
+where id = any(@ids::uuid[]);
 
 -- name: SMSMessageGet :one
 select id, event_id, event_type, template_id, order_id, recipient_masked, locale, status, attempts, provider,

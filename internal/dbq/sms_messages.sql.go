@@ -495,54 +495,6 @@ func (q *Queries) SMSMessageListOfStatus(ctx context.Context, arg SMSMessageList
 	return items, nil
 }
 
-const sMSMessageLock = `-- name: SMSMessageLock :one
-select m.id, m.status, m.round, m.event_id, m.event_occurred_at,
-       exists (select 1 from sms_templates t where t.id = m.template_id) as has_template
-from sms_messages m
-where m.id = $1
-for update of m
-`
-
-type SMSMessageLockRow struct {
-	ID              uuid.UUID
-	Status          string
-	Round           int32
-	EventID         uuid.UUID
-	EventOccurredAt time.Time
-	HasTemplate     bool
-}
-
-func (q *Queries) SMSMessageLock(ctx context.Context, id uuid.UUID) (SMSMessageLockRow, error) {
-	row := q.db.QueryRow(ctx, sMSMessageLock, id)
-	var i SMSMessageLockRow
-	err := row.Scan(
-		&i.ID,
-		&i.Status,
-		&i.Round,
-		&i.EventID,
-		&i.EventOccurredAt,
-		&i.HasTemplate,
-	)
-	return i, err
-}
-
-const sMSMessageReopen = `-- name: SMSMessageReopen :exec
-update sms_messages
-set status = 'pending', round = $1, error_code = '', error = '', opened_at = $2, sent_at = null, finished_at = null
-where id = $3
-`
-
-type SMSMessageReopenParams struct {
-	Round int32
-	Now   time.Time
-	ID    uuid.UUID
-}
-
-func (q *Queries) SMSMessageReopen(ctx context.Context, arg SMSMessageReopenParams) error {
-	_, err := q.db.Exec(ctx, sMSMessageReopen, arg.Round, arg.Now, arg.ID)
-	return err
-}
-
 const sMSMessageSettle = `-- name: SMSMessageSettle :many
 update sms_messages m
 set status = s.status,
@@ -597,4 +549,66 @@ func (q *Queries) SMSMessageSettle(ctx context.Context, arg SMSMessageSettlePara
 		return nil, err
 	}
 	return items, nil
+}
+
+const sMSMessagesLock = `-- name: SMSMessagesLock :many
+select m.id, m.status, m.round, m.event_id, m.event_occurred_at,
+       exists (select 1 from sms_templates t where t.id = m.template_id) as has_template
+from sms_messages m
+where m.id = any($1::uuid[])
+order by m.id
+for update of m
+`
+
+type SMSMessagesLockRow struct {
+	ID              uuid.UUID
+	Status          string
+	Round           int32
+	EventID         uuid.UUID
+	EventOccurredAt time.Time
+	HasTemplate     bool
+}
+
+func (q *Queries) SMSMessagesLock(ctx context.Context, ids []uuid.UUID) ([]SMSMessagesLockRow, error) {
+	rows, err := q.db.Query(ctx, sMSMessagesLock, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []SMSMessagesLockRow
+	for rows.Next() {
+		var i SMSMessagesLockRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Status,
+			&i.Round,
+			&i.EventID,
+			&i.EventOccurredAt,
+			&i.HasTemplate,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const sMSMessagesReopen = `-- name: SMSMessagesReopen :exec
+update sms_messages
+set status = 'pending', round = round + $1::int, error_code = '', error = '', opened_at = $2, sent_at = null, finished_at = null
+where id = any($3::uuid[])
+`
+
+type SMSMessagesReopenParams struct {
+	Rounds int32
+	Now    time.Time
+	IDs    []uuid.UUID
+}
+
+func (q *Queries) SMSMessagesReopen(ctx context.Context, arg SMSMessagesReopenParams) error {
+	_, err := q.db.Exec(ctx, sMSMessagesReopen, arg.Rounds, arg.Now, arg.IDs)
+	return err
 }

@@ -90,9 +90,9 @@ from webhook_deliveries
 where id = @id
 for no key update;
 
--- name: WebhookDeliveryEndpointStatus :one
+-- name: WebhookDeliveryEndpointStatuses :many
 -- Held against a disabling until the transaction ends.
-select status from webhook_endpoints where id = @id for share;
+select id, status from webhook_endpoints where id = any(@ids::uuid[]) order by id for share;
 
 -- name: WebhookDeliveriesToRecover :many
 -- What has not succeeded and is not in flight, of one endpoint, since a time; oldest first.
@@ -112,11 +112,18 @@ set status = 'pending', round = round + 1, next_attempt_at = @now::timestamptz, 
 where id = any(@ids::uuid[])
 returning id, round;
 
--- name: WebhookDeliveryReopenSameRound :execrows
--- For a failed job that is set to work again: its arguments, and so its round, stay as they are.
+-- name: WebhookDeliveriesLock :many
+select id, status, round
+from webhook_deliveries
+where id = any(@ids::uuid[])
+order by id
+for no key update;
+
+-- name: WebhookDeliveriesReopenSameRound :exec
+-- For failed jobs that are set to work again: their arguments, and so their rounds, stay as they are.
 update webhook_deliveries
 set status = 'pending', next_attempt_at = @now::timestamptz, finished_at = null
-where id = @id and round = @round and status <> 'succeeded';
+where id = any(@ids::uuid[]);
 
 -- name: WebhookDeliveriesForgotten :many
 -- Open deliveries that are overdue and have no job that could still run. The jobs are read once, by their state.

@@ -218,6 +218,40 @@ func (q *Queries) WebhookDeliveriesForgotten(ctx context.Context, arg WebhookDel
 	return items, nil
 }
 
+const webhookDeliveriesLock = `-- name: WebhookDeliveriesLock :many
+select id, status, round
+from webhook_deliveries
+where id = any($1::uuid[])
+order by id
+for no key update
+`
+
+type WebhookDeliveriesLockRow struct {
+	ID     uuid.UUID
+	Status string
+	Round  int32
+}
+
+func (q *Queries) WebhookDeliveriesLock(ctx context.Context, ids []uuid.UUID) ([]WebhookDeliveriesLockRow, error) {
+	rows, err := q.db.Query(ctx, webhookDeliveriesLock, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []WebhookDeliveriesLockRow
+	for rows.Next() {
+		var i WebhookDeliveriesLockRow
+		if err := rows.Scan(&i.ID, &i.Status, &i.Round); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const webhookDeliveriesPrune = `-- name: WebhookDeliveriesPrune :execrows
 delete from webhook_deliveries
 where id in (select w.id from webhook_deliveries w
@@ -277,6 +311,23 @@ func (q *Queries) WebhookDeliveriesReopen(ctx context.Context, arg WebhookDelive
 		return nil, err
 	}
 	return items, nil
+}
+
+const webhookDeliveriesReopenSameRound = `-- name: WebhookDeliveriesReopenSameRound :exec
+update webhook_deliveries
+set status = 'pending', next_attempt_at = $1::timestamptz, finished_at = null
+where id = any($2::uuid[])
+`
+
+type WebhookDeliveriesReopenSameRoundParams struct {
+	Now time.Time
+	IDs []uuid.UUID
+}
+
+// For failed jobs that are set to work again: their arguments, and so their rounds, stay as they are.
+func (q *Queries) WebhookDeliveriesReopenSameRound(ctx context.Context, arg WebhookDeliveriesReopenSameRoundParams) error {
+	_, err := q.db.Exec(ctx, webhookDeliveriesReopenSameRound, arg.Now, arg.IDs)
+	return err
 }
 
 const webhookDeliveriesToRecover = `-- name: WebhookDeliveriesToRecover :many
@@ -420,16 +471,34 @@ func (q *Queries) WebhookDeliveryEnd(ctx context.Context, arg WebhookDeliveryEnd
 	return err
 }
 
-const webhookDeliveryEndpointStatus = `-- name: WebhookDeliveryEndpointStatus :one
-select status from webhook_endpoints where id = $1 for share
+const webhookDeliveryEndpointStatuses = `-- name: WebhookDeliveryEndpointStatuses :many
+select id, status from webhook_endpoints where id = any($1::uuid[]) order by id for share
 `
 
+type WebhookDeliveryEndpointStatusesRow struct {
+	ID     uuid.UUID
+	Status string
+}
+
 // Held against a disabling until the transaction ends.
-func (q *Queries) WebhookDeliveryEndpointStatus(ctx context.Context, id uuid.UUID) (string, error) {
-	row := q.db.QueryRow(ctx, webhookDeliveryEndpointStatus, id)
-	var status string
-	err := row.Scan(&status)
-	return status, err
+func (q *Queries) WebhookDeliveryEndpointStatuses(ctx context.Context, ids []uuid.UUID) ([]WebhookDeliveryEndpointStatusesRow, error) {
+	rows, err := q.db.Query(ctx, webhookDeliveryEndpointStatuses, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []WebhookDeliveryEndpointStatusesRow
+	for rows.Next() {
+		var i WebhookDeliveryEndpointStatusesRow
+		if err := rows.Scan(&i.ID, &i.Status); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const webhookDeliveryEnlist = `-- name: WebhookDeliveryEnlist :many
@@ -807,27 +876,6 @@ func (q *Queries) WebhookDeliveryLock(ctx context.Context, id uuid.UUID) (Webhoo
 		&i.FinishedAt,
 	)
 	return i, err
-}
-
-const webhookDeliveryReopenSameRound = `-- name: WebhookDeliveryReopenSameRound :execrows
-update webhook_deliveries
-set status = 'pending', next_attempt_at = $1::timestamptz, finished_at = null
-where id = $2 and round = $3 and status <> 'succeeded'
-`
-
-type WebhookDeliveryReopenSameRoundParams struct {
-	Now   time.Time
-	ID    uuid.UUID
-	Round int32
-}
-
-// For a failed job that is set to work again: its arguments, and so its round, stay as they are.
-func (q *Queries) WebhookDeliveryReopenSameRound(ctx context.Context, arg WebhookDeliveryReopenSameRoundParams) (int64, error) {
-	result, err := q.db.Exec(ctx, webhookDeliveryReopenSameRound, arg.Now, arg.ID, arg.Round)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
 }
 
 const webhookEvents = `-- name: WebhookEvents :many

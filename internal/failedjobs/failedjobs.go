@@ -59,9 +59,10 @@ type Intervention struct {
 	CreatedAt time.Time
 }
 
-// RetryHook prepares a room for a job of its kind to run again, in the transaction of the retry: a ledger that says
-// "exhausted" has to be opened, or the worker would find nothing to do.
-type RetryHook func(ctx context.Context, tx pgx.Tx, kind string, args []byte) error
+// RetryHook prepares a room for jobs of its kind to run again, in the transaction of the retry: a ledger that says
+// "exhausted" has to be opened, or the worker would find nothing to do. It is given the arguments of each job, and
+// returns for each why it must not run, nil where it may. An error undoes the retry of all.
+type RetryHook func(ctx context.Context, tx pgx.Tx, args [][]byte) (refused []*fault.Error, err error)
 
 // Room is the service.
 type Room struct {
@@ -123,8 +124,11 @@ func (r *Room) list(ctx context.Context, filter Filter, page paging.Page) ([]dbq
 func (r *Room) Get(ctx context.Context, id uuid.UUID) (Entry, []Intervention, error) {
 	q := dbq.New(r.pool)
 	row, err := q.FailedJobGet(ctx, id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Entry{}, nil, notFound(id)
+	}
 	if err != nil {
-		return Entry{}, nil, notFound(err, id)
+		return Entry{}, nil, fmt.Errorf("failed job %s: %w", id, err)
 	}
 	rows, err := q.FailedJobInterventions(ctx, id)
 	if err != nil {
@@ -150,11 +154,8 @@ func (r *Room) CountOpen(ctx context.Context) (map[string]int, error) {
 	return counts, nil
 }
 
-func notFound(err error, id uuid.UUID) error {
-	if errors.Is(err, pgx.ErrNoRows) {
-		return fault.New(fault.NotFound, "failed_job_not_found", "id", id.String())
-	}
-	return fmt.Errorf("failed job %s: %w", id, err)
+func notFound(id uuid.UUID) *fault.Error {
+	return fault.New(fault.NotFound, "failed_job_not_found", "id", id.String())
 }
 
 func fromRow(row dbq.FailedJob) Entry {

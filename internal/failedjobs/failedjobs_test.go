@@ -267,17 +267,20 @@ func TestRetryHook(t *testing.T) {
 	pool := pgtest.New(t)
 	room := failedjobs.New(pool, time.Now)
 	entry := failed(t, pool, room)
-	var seen string
-	refuse := errors.New("not now")
-	room.OnRetry("bad", func(_ context.Context, tx pgx.Tx, kind string, args []byte) error {
-		seen = kind + string(args)
-		return refuse
+	var seen [][]byte
+	broken, refusal := errors.New("no luck"), fault.New(fault.Conflict, "not_now")
+	room.OnRetry("bad", func(_ context.Context, tx pgx.Tx, args [][]byte) ([]*fault.Error, error) {
+		seen = args
+		return []*fault.Error{refusal}, broken
 	})
 	_, err := room.Retry(t.Context(), entry.ID, "operator:ann", "")
-	require.ErrorIs(t, err, refuse)
-	require.Equal(t, `bad{"id": "x"}`, seen)
-	require.Equal(t, "discarded", stateOf(t, pool, entry.JobID), "the hook and the retry are one transaction")
-	refuse = nil
+	require.ErrorIs(t, err, broken)
+	require.Equal(t, [][]byte{[]byte(`{"id": "x"}`)}, seen)
+	broken = nil
+	_, err = room.Retry(t.Context(), entry.ID, "operator:ann", "")
+	requireCode(t, err, "not_now")
+	require.Equal(t, "discarded", stateOf(t, pool, entry.JobID), "what the hook refuses stays as it is")
+	refusal = nil
 	_, err = room.Retry(t.Context(), entry.ID, "operator:ann", "")
 	require.NoError(t, err)
 	require.Panics(t, func() { room.OnRetry("bad", nil) })

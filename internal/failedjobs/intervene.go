@@ -2,24 +2,31 @@ package failedjobs
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
-	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/fault"
-	"github.com/vendbox/vendbox/internal/pgdb"
+	"github.com/vendbox/vendbox/internal/paging"
 )
 
-// MaxNote bounds a note, in characters.
-const MaxNote = 2000
+const (
+	// MaxNote bounds a note, in characters.
+	MaxNote = 2000
+	// MaxBulk bounds how many entries one call of Bulk acts on.
+	MaxBulk = 500
+)
 
-// riverUnique is River's index over the unique keys of jobs that are not finished.
-const riverUnique = "river_job_unique_idx"
+// Action is what a person does about an entry.
+type Action string
+
+// The actions.
+const (
+	ActionRetry   Action = "retry"
+	ActionResolve Action = "resolve"
+	ActionDiscard Action = "discard"
+)
 
 // Retry sets the job to work again with all its attempts, and closes the entry as retried. When River has cleaned the
 // job's row, a job just like it is inserted. It returns the job's id. Of several who do it at once exactly one succeeds.
@@ -27,128 +34,95 @@ const riverUnique = "river_job_unique_idx"
 // Errors: failed_job_not_found; failed_job_closed; failed_job_superseded when another job with the same unique key is
 // at work already; failed_job_note_invalid; and what the kind's hook returns.
 func (r *Room) Retry(ctx context.Context, id uuid.UUID, actor, note string) (int64, error) {
-	note, err := checkNote(note, false)
-	if err != nil {
-		return 0, err
-	}
-	var jobID int64
-	err = pgdb.InTx(ctx, r.pool, func(tx pgx.Tx) error {
-		q := dbq.New(tx)
-		row, exists, err := lock(ctx, q, id)
-		if err != nil {
-			return err
-		}
-		// Closed first: the trigger, when the job leaves its state, must find nothing left to close.
-		if err := r.close(ctx, q, id, Retried); err != nil {
-			return err
-		}
-		if hook := r.hooks[row.Kind]; hook != nil {
-			if err := hook(ctx, tx, row.Kind, row.Args); err != nil {
-				return fmt.Errorf("prepare for a retry of %s: %w", row.Kind, err)
-			}
-		}
-		if jobID, err = setToWork(ctx, q, row, exists); err != nil {
-			return err
-		}
-		return r.record(ctx, q, id, "retry", actor, note, &jobID)
-	})
-	if pgdb.IsUniqueViolation(err, riverUnique) {
-		return 0, fault.Wrap(err, fault.Conflict, "failed_job_superseded", "id", id.String())
-	}
-	return jobID, err
+	return r.actOnOne(ctx, id, ActionRetry, actor, note)
 }
 
 // Resolve closes an entry whose work was done by other means; the note says how. Errors: failed_job_not_found,
 // failed_job_closed, failed_job_note_missing, failed_job_note_invalid.
 func (r *Room) Resolve(ctx context.Context, id uuid.UUID, actor, note string) error {
-	return r.closeWithNote(ctx, id, Resolved, "resolve", actor, note)
+	_, err := r.actOnOne(ctx, id, ActionResolve, actor, note)
+	return err
 }
 
 // Discard closes an entry whose work need not be done; the note says why. Errors are as for Resolve.
 func (r *Room) Discard(ctx context.Context, id uuid.UUID, actor, note string) error {
-	return r.closeWithNote(ctx, id, Discarded, "discard", actor, note)
+	_, err := r.actOnOne(ctx, id, ActionDiscard, actor, note)
+	return err
 }
 
-func (r *Room) closeWithNote(ctx context.Context, id uuid.UUID, status Status, action, actor, note string) error {
-	note, err := checkNote(note, true)
+// actOnOne acts on a set of one, and returns the job that a retry set to work.
+func (r *Room) actOnOne(ctx context.Context, id uuid.UUID, action Action, actor, note string) (int64, error) {
+	d, err := newDeed(action, actor, note)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return pgdb.InTx(ctx, r.pool, func(tx pgx.Tx) error {
-		q := dbq.New(tx)
-		if _, _, err := lock(ctx, q, id); err != nil {
-			return err
-		}
-		if err := r.close(ctx, q, id, status); err != nil {
-			return err
-		}
-		return r.record(ctx, q, id, action, actor, note, nil)
-	})
-}
-
-// lock takes River's row, if it is still there, and then ours, in the order in which River's updates and the trigger
-// take them, and wants the entry to be open.
-func lock(ctx context.Context, q *dbq.Queries, id uuid.UUID) (row dbq.FailedJob, riverHasIt bool, err error) {
-	if row, err = q.FailedJobGet(ctx, id); err != nil {
-		return row, false, notFound(err, id)
-	}
-	_, err = q.FailedJobLockRiverRow(ctx, row.JobID)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return row, false, fmt.Errorf("lock job %d: %w", row.JobID, err)
-	}
-	riverHasIt = err == nil
-	status, err := q.FailedJobLockStatus(ctx, id)
+	got, err := r.act(ctx, []uuid.UUID{id}, d)
 	if err != nil {
-		return row, false, notFound(err, id)
+		return 0, err
 	}
-	if Status(status) != Open {
-		return row, false, fault.New(fault.Conflict, "failed_job_closed", "id", id.String(), "closed_as", status)
+	if refused := got.refused[id]; refused != nil {
+		return 0, refused
 	}
-	return row, riverHasIt, nil
+	return got.jobs[id], nil
 }
 
-func (r *Room) close(ctx context.Context, q *dbq.Queries, id uuid.UUID, status Status) error {
-	err := q.FailedJobClose(ctx, dbq.FailedJobCloseParams{ID: id, Status: string(status), ClosedAt: r.now().UTC()})
+// BulkResult says what became of the entries that Bulk found.
+type BulkResult struct {
+	Done    int
+	Refused map[uuid.UUID]*fault.Error // somebody else was faster, say
+	More    bool                       // there are more than were acted on
+}
+
+// Bulk acts on up to limit (MaxBulk at the most) open entries that the filter lets through, newest first: one that is
+// refused holds back no other. The filter's status is not looked at. Errors: the note's faults, and what is no fault.
+func (r *Room) Bulk(ctx context.Context, action Action, filter Filter, limit int, actor, note string) (BulkResult, error) {
+	d, err := newDeed(action, actor, note)
 	if err != nil {
-		return fmt.Errorf("close failed job %s: %w", id, err)
+		return BulkResult{}, err
 	}
-	return nil
-}
-
-func setToWork(ctx context.Context, q *dbq.Queries, row dbq.FailedJob, riverHasIt bool) (int64, error) {
-	if riverHasIt {
-		err := q.FailedJobRevive(ctx, dbq.FailedJobReviveParams{ID: row.JobID, MaxAttempts: int16(row.MaxAttempts)})
-		if err != nil {
-			return 0, fmt.Errorf("revive job %d: %w", row.JobID, err)
-		}
-		return row.JobID, nil
-	}
-	jobID, err := q.FailedJobReinsert(ctx, dbq.FailedJobReinsertParams{
-		Kind: row.Kind, Queue: row.Queue, Args: row.Args, Metadata: row.Metadata, MaxAttempts: int16(row.MaxAttempts),
-	})
+	filter.Status = Open
+	limit = min(max(limit, 1), MaxBulk)
+	rows, err := r.list(ctx, filter, paging.Page{Before: uuid.Max, MaxRows: int32(limit) + 1})
 	if err != nil {
-		return 0, fmt.Errorf("insert job %d again: %w", row.JobID, err)
+		return BulkResult{}, err
 	}
-	return jobID, nil
-}
-
-func (r *Room) record(ctx context.Context, q *dbq.Queries, id uuid.UUID, action, actor, note string, jobID *int64) error {
-	err := q.FailedJobInterventionInsert(ctx, dbq.FailedJobInterventionInsertParams{
-		FailedJobID: id, Action: action, Actor: actor, Note: note, JobID: jobID, CreatedAt: r.now().UTC(),
-	})
+	more := len(rows) > limit
+	ids := make([]uuid.UUID, min(len(rows), limit))
+	for i := range ids {
+		ids[i] = rows[i].ID
+	}
+	got, err := r.act(ctx, ids, d)
 	if err != nil {
-		return fmt.Errorf("record what was done about failed job %s: %w", id, err)
+		return BulkResult{}, err
 	}
-	return nil
+	return BulkResult{Done: len(ids) - len(got.refused), Refused: got.refused, More: more}, nil
 }
 
-func checkNote(note string, required bool) (string, error) {
+// deed is what somebody does, and why.
+type deed struct {
+	action      Action
+	actor, note string
+}
+
+func newDeed(action Action, actor, note string) (deed, error) {
 	note = strings.TrimSpace(note)
 	switch {
-	case note == "" && required:
-		return "", fault.New(fault.Invalid, "failed_job_note_missing")
+	case note == "" && action != ActionRetry:
+		return deed{}, fault.New(fault.Invalid, "failed_job_note_missing")
 	case utf8.RuneCountInString(note) > MaxNote || !utf8.ValidString(note) || strings.ContainsRune(note, 0):
-		return "", fault.New(fault.Invalid, "failed_job_note_invalid", "max", MaxNote)
+		return deed{}, fault.New(fault.Invalid, "failed_job_note_invalid", "max", MaxNote)
 	}
-	return note, nil
+	return deed{action, actor, note}, nil
+}
+
+// leaves is the status that it leaves an entry in.
+func (d deed) leaves() Status {
+	switch d.action {
+	case ActionResolve:
+		return Resolved
+	case ActionDiscard:
+		return Discarded
+	default:
+		return Retried
+	}
 }

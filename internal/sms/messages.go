@@ -106,17 +106,21 @@ func (s *Service) Resend(ctx context.Context, id uuid.UUID) (Message, error) {
 	var m Message
 	err := pgdb.InTx(ctx, s.deps.Pool, func(tx pgx.Tx) error {
 		q := dbq.New(tx)
-		row, err := q.SMSMessageLock(ctx, id)
+		rows, err := q.SMSMessagesLock(ctx, []uuid.UUID{id})
 		if err != nil {
-			return messageNotFound(err, id)
+			return fmt.Errorf("sms: lock message %s: %w", id, err)
 		}
+		if len(rows) == 0 {
+			return messageNotFound(pgx.ErrNoRows, id)
+		}
+		row := rows[0]
 		if status := Status(row.Status); status != StatusFailed && status != StatusUnknown {
 			return fault.New(fault.Conflict, "sms_message_not_resendable", "id", id.String(), "message_status", row.Status)
 		}
 		if !row.HasTemplate {
 			return fault.New(fault.Gone, "sms_template_gone", "id", id.String())
 		}
-		if err := s.reopen(ctx, tx, row, row.Round+1); err != nil {
+		if err := s.reopen(ctx, q, 1, row.ID); err != nil {
 			return err
 		}
 		if err := s.insertJob(ctx, tx, row, row.Round+1); err != nil {
@@ -129,38 +133,55 @@ func (s *Service) Resend(ctx context.Context, id uuid.UUID) (Message, error) {
 	return m, err
 }
 
-// BeforeRetry prepares a message whose failed job is set to work again as it is: failedjobs calls it for the kind
-// send_sms in the transaction of the retry. A person has decided, so an unknown outcome does not hold it back. Errors:
-// sms_message_superseded when the message was sent or has another job since, sms_message_not_found.
-func (s *Service) BeforeRetry(ctx context.Context, tx pgx.Tx, _ string, rawArgs []byte) error {
-	var args Args
-	if err := json.Unmarshal(rawArgs, &args); err != nil {
-		return fmt.Errorf("sms: job arguments: %w", err)
+// BeforeRetry prepares messages whose failed jobs are set to work again as they are: failedjobs calls it for the kind
+// send_sms in the transaction of the retry. A person has decided, so an unknown outcome does not hold it back. Refused
+// are: sms_message_superseded when the message was sent or has another job since, sms_message_not_found.
+func (s *Service) BeforeRetry(ctx context.Context, tx pgx.Tx, rawArgs [][]byte) ([]*fault.Error, error) {
+	args := make([]Args, len(rawArgs))
+	ids := make([]uuid.UUID, len(rawArgs))
+	for i, raw := range rawArgs {
+		_ = json.Unmarshal(raw, &args[i]) // what names no message is not found
+		ids[i] = args[i].MessageID
 	}
-	row, err := dbq.New(tx).SMSMessageLock(ctx, args.MessageID)
+	q := dbq.New(tx)
+	rows, err := q.SMSMessagesLock(ctx, ids)
 	if err != nil {
-		return messageNotFound(err, args.MessageID)
+		return nil, fmt.Errorf("sms: lock messages: %w", err)
 	}
-	if row.Round != args.Round || wasSent(Status(row.Status)) {
-		return fault.New(fault.Conflict, "sms_message_superseded", "id", args.MessageID.String())
+	found := make(map[uuid.UUID]dbq.SMSMessagesLockRow, len(rows))
+	for _, row := range rows {
+		found[row.ID] = row
 	}
-	return s.reopen(ctx, tx, row, row.Round)
+	refused := make([]*fault.Error, len(args))
+	var ready []uuid.UUID
+	for i, a := range args {
+		row, ok := found[a.MessageID]
+		switch {
+		case !ok:
+			refused[i] = fault.New(fault.NotFound, "sms_message_not_found", "id", a.MessageID.String())
+		case row.Round != a.Round || wasSent(Status(row.Status)):
+			refused[i] = fault.New(fault.Conflict, "sms_message_superseded", "id", a.MessageID.String())
+		default:
+			ready = append(ready, a.MessageID)
+		}
+	}
+	return refused, s.reopen(ctx, q, 0, ready...)
 }
 
 func wasSent(status Status) bool {
 	return status == StatusSent || status == StatusDelivered || status == StatusUndelivered
 }
 
-func (s *Service) reopen(ctx context.Context, tx pgx.Tx, row dbq.SMSMessageLockRow, round int32) error {
-	err := dbq.New(tx).SMSMessageReopen(ctx, dbq.SMSMessageReopenParams{ID: row.ID, Round: round, Now: s.now()})
-	if err != nil {
-		return fmt.Errorf("sms: reopen message %s: %w", row.ID, err)
+// reopen opens messages for a number of further rounds: 1 for a new job, 0 for the one that there is.
+func (s *Service) reopen(ctx context.Context, q *dbq.Queries, rounds int32, ids ...uuid.UUID) error {
+	if err := q.SMSMessagesReopen(ctx, dbq.SMSMessagesReopenParams{IDs: ids, Rounds: rounds, Now: s.now()}); err != nil {
+		return fmt.Errorf("sms: reopen messages: %w", err)
 	}
 	return nil
 }
 
 // insertJob inserts the job of a round, in the trace of the event if that is still kept.
-func (s *Service) insertJob(ctx context.Context, tx pgx.Tx, row dbq.SMSMessageLockRow, round int32) error {
+func (s *Service) insertJob(ctx context.Context, tx pgx.Tx, row dbq.SMSMessagesLockRow, round int32) error {
 	var headers outbox.Headers
 	event, err := dbq.New(tx).OutboxEvent(ctx, dbq.OutboxEventParams{ID: row.EventID, OccurredAt: row.EventOccurredAt})
 	if err == nil {

@@ -286,18 +286,31 @@ func TestResend(t *testing.T) {
 
 	require.NoError(t, work(t, b.Service, args, 2), "the first round's job has nothing to do any more")
 	require.Len(t, b.provider.calls(), 2)
-	retry := func(rawArgs string) error {
-		return pgdb.InTx(t.Context(), b.pool, func(tx pgx.Tx) error {
-			return b.BeforeRetry(t.Context(), tx, "send_sms", []byte(rawArgs))
-		})
+	retry := func(rawArgs ...string) (codes []string) {
+		raw := make([][]byte, len(rawArgs))
+		for i, one := range rawArgs {
+			raw[i] = []byte(one)
+		}
+		require.NoError(t, pgdb.InTx(t.Context(), b.pool, func(tx pgx.Tx) error {
+			refused, err := b.BeforeRetry(t.Context(), tx, raw)
+			for _, why := range refused {
+				codes = append(codes, "")
+				if why != nil {
+					codes[len(codes)-1] = why.Code
+				}
+			}
+			return err
+		}))
+		return codes
 	}
-	err = retry(`{"message_id":"` + args.MessageID.String() + `","round":1}`)
-	require.True(t, fault.HasCode(err, "sms_message_superseded"), "%v", err)
+	sent := `{"message_id":"` + args.MessageID.String() + `","round":1}`
 
 	b.provider.will(func(Outgoing) Result { return Result{Outcome: Rejected, Code: "no"} })
 	args = b.message(t)
 	b.eventually(t, 1, `select count(*) from sms_messages where id = $1 and status = 'failed'`, args.MessageID)
-	require.NoError(t, retry(`{"message_id":"`+args.MessageID.String()+`","round":1}`))
+	require.Equal(t, []string{"sms_message_superseded", "", "sms_message_not_found", "sms_message_not_found", "sms_message_superseded"}, retry(
+		sent, `{"message_id":"`+args.MessageID.String()+`","round":1}`, `{"message_id":"`+uuid.NewString()+`","round":1}`, `[1]`,
+		`{"message_id":"`+args.MessageID.String()+`","round":2}`), "what is refused holds back no other")
 	b.provider.will(nil)
 	require.NoError(t, work(t, b.Service, args, 2), "the failed job may run again")
 	require.Equal(t, 1, b.count(t, `select count(*) from sms_messages where id = $1 and status = 'sent'`, args.MessageID))

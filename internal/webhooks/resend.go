@@ -111,14 +111,33 @@ func (s *Service) Recover(ctx context.Context, endpointID uuid.UUID, since time.
 
 // wantEnabled holds the endpoint's status until the transaction ends, or refuses.
 func wantEnabled(ctx context.Context, q *dbq.Queries, endpointID uuid.UUID) error {
-	status, err := q.WebhookDeliveryEndpointStatus(ctx, endpointID)
+	refused, err := refuseDisabled(ctx, q, []uuid.UUID{endpointID})
 	if err != nil {
-		return endpointNotFound(err, endpointID)
+		return err
 	}
-	if status != EndpointEnabled {
-		return fault.New(fault.Conflict, "webhook_endpoint_disabled", "id", endpointID.String())
+	if refused[endpointID] != nil {
+		return refused[endpointID]
 	}
 	return nil
+}
+
+// refuseDisabled holds the endpoints' statuses until the transaction ends, and refuses those that are sent nothing.
+func refuseDisabled(ctx context.Context, q *dbq.Queries, ids []uuid.UUID) (map[uuid.UUID]*fault.Error, error) {
+	rows, err := q.WebhookDeliveryEndpointStatuses(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("webhooks: statuses of endpoints: %w", err)
+	}
+	refused := make(map[uuid.UUID]*fault.Error, len(ids))
+	for _, id := range ids {
+		refused[id] = fault.New(fault.NotFound, "webhook_endpoint_not_found", "id", id.String())
+	}
+	for _, row := range rows {
+		refused[row.ID] = nil
+		if row.Status != EndpointEnabled {
+			refused[row.ID] = fault.New(fault.Conflict, "webhook_endpoint_disabled", "id", row.ID.String())
+		}
+	}
+	return refused, nil
 }
 
 // sendAgain opens a new round for deliveries that the transaction has locked, each with a new job, and says for how
@@ -167,29 +186,47 @@ func (s *Service) sendAgain(ctx context.Context, tx pgx.Tx, rows []dbq.WebhookDe
 	return len(jobs), nil
 }
 
-// BeforeRetry prepares a delivery whose failed job is set to work again as it is: failedjobs calls it for the kind
-// deliver_webhook in the transaction of the retry. Errors: webhook_delivery_superseded when the delivery has succeeded or
-// has another job since, webhook_endpoint_disabled, webhook_delivery_not_found.
-func (s *Service) BeforeRetry(ctx context.Context, tx pgx.Tx, _ string, rawArgs []byte) error {
-	var args Args
-	if err := json.Unmarshal(rawArgs, &args); err != nil {
-		return fmt.Errorf("webhooks: job arguments: %w", err)
+// BeforeRetry prepares deliveries whose failed jobs are set to work again as they are: failedjobs calls it for the kind
+// deliver_webhook in the transaction of the retry. Refused are: webhook_delivery_superseded when the delivery has
+// succeeded or has another job since, webhook_endpoint_disabled, webhook_endpoint_not_found, webhook_delivery_not_found.
+func (s *Service) BeforeRetry(ctx context.Context, tx pgx.Tx, rawArgs [][]byte) ([]*fault.Error, error) {
+	args := make([]Args, len(rawArgs))
+	deliveries, endpoints := make([]uuid.UUID, len(rawArgs)), make([]uuid.UUID, len(rawArgs))
+	for i, raw := range rawArgs {
+		_ = json.Unmarshal(raw, &args[i]) // what names no delivery is not found
+		deliveries[i], endpoints[i] = args[i].DeliveryID, args[i].EndpointID
 	}
 	q := dbq.New(tx)
-	if _, err := q.WebhookDeliveryLock(ctx, args.DeliveryID); err != nil {
-		return deliveryNotFound(err, args.DeliveryID)
-	}
-	if err := wantEnabled(ctx, q, args.EndpointID); err != nil {
-		return err
-	}
-	n, err := q.WebhookDeliveryReopenSameRound(ctx, dbq.WebhookDeliveryReopenSameRoundParams{
-		ID: args.DeliveryID, Round: args.Round, Now: s.now(),
-	})
+	rows, err := q.WebhookDeliveriesLock(ctx, deliveries)
 	if err != nil {
-		return fmt.Errorf("webhooks: reopen delivery: %w", err)
+		return nil, fmt.Errorf("webhooks: lock deliveries: %w", err)
 	}
-	if n == 0 {
-		return fault.New(fault.Conflict, "webhook_delivery_superseded", "id", args.DeliveryID.String())
+	found := make(map[uuid.UUID]dbq.WebhookDeliveriesLockRow, len(rows))
+	for _, row := range rows {
+		found[row.ID] = row
 	}
-	return nil
+	disabled, err := refuseDisabled(ctx, q, endpoints)
+	if err != nil {
+		return nil, err
+	}
+	refused := make([]*fault.Error, len(args))
+	var ready []uuid.UUID
+	for i, a := range args {
+		row, known := found[a.DeliveryID]
+		switch {
+		case !known:
+			refused[i] = fault.New(fault.NotFound, "webhook_delivery_not_found", "id", a.DeliveryID.String())
+		case disabled[a.EndpointID] != nil:
+			refused[i] = disabled[a.EndpointID]
+		case row.Round != a.Round || row.Status == DeliverySucceeded:
+			refused[i] = fault.New(fault.Conflict, "webhook_delivery_superseded", "id", a.DeliveryID.String())
+		default:
+			ready = append(ready, a.DeliveryID)
+		}
+	}
+	err = q.WebhookDeliveriesReopenSameRound(ctx, dbq.WebhookDeliveriesReopenSameRoundParams{IDs: ready, Now: s.now()})
+	if err != nil {
+		return nil, fmt.Errorf("webhooks: reopen deliveries: %w", err)
+	}
+	return refused, nil
 }

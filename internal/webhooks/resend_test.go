@@ -144,22 +144,39 @@ func TestBeforeRetry(t *testing.T) {
 	e, _ := b.endpoint(t, sub.URL)
 	args := b.send(t)
 	require.Error(t, b.work(t, args, b.cfg.MaxAttempts))
-	retry := func(args Args) error {
-		raw, err := json.Marshal(args)
-		require.NoError(t, err)
-		return pgdb.InTx(t.Context(), b.pool, func(tx pgx.Tx) error { return b.BeforeRetry(t.Context(), tx, args.Kind(), raw) })
+	retry := func(set ...any) (codes []string) {
+		raw := make([][]byte, len(set))
+		for i, args := range set {
+			var err error
+			raw[i], err = json.Marshal(args)
+			require.NoError(t, err)
+		}
+		require.NoError(t, pgdb.InTx(t.Context(), b.pool, func(tx pgx.Tx) error {
+			refused, err := b.BeforeRetry(t.Context(), tx, raw)
+			for _, why := range refused {
+				codes = append(codes, "")
+				if why != nil {
+					codes[len(codes)-1] = why.Code
+				}
+			}
+			return err
+		}))
+		return codes
 	}
-	require.NoError(t, retry(args))
-	require.NoError(t, b.work(t, args, 1))
-	require.Len(t, sub.requests(), 2)
-	require.True(t, fault.HasCode(retry(args), "webhook_delivery_superseded"), "it has succeeded")
 	stale := args
 	stale.Round = 9
-	require.True(t, fault.HasCode(retry(stale), "webhook_delivery_superseded"))
-	require.True(t, fault.HasCode(retry(Args{DeliveryID: uuid.New(), EndpointID: e.ID}), "webhook_delivery_not_found"))
+	unknown := Args{DeliveryID: uuid.New(), EndpointID: e.ID}
+	elsewhere := args
+	elsewhere.EndpointID = uuid.New()
+	require.Equal(t, []string{
+		"webhook_delivery_superseded", "webhook_delivery_not_found", "", "webhook_delivery_not_found", "webhook_endpoint_not_found",
+	}, retry(stale, unknown, args, []int{1}, elsewhere), "what is refused holds back no other")
+	require.NoError(t, b.work(t, args, 1))
+	require.Len(t, sub.requests(), 2)
+	require.Equal(t, []string{"webhook_delivery_superseded"}, retry(args), "it has succeeded")
 	_, err := b.UpdateEndpoint(t.Context(), e.ID, EndpointPatch{Enabled: new(false)})
 	require.NoError(t, err)
-	require.True(t, fault.HasCode(retry(args), "webhook_endpoint_disabled"))
+	require.Equal(t, []string{"webhook_endpoint_disabled"}, retry(args))
 }
 
 // Promise I8: what has lost its job is found.
