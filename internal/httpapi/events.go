@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -34,7 +32,7 @@ type newEvent struct {
 	Type          string     `json:"type" pattern:"^[a-z][a-z0-9_]*(\\.[a-z0-9_]+)+$" maxLength:"128" example:"invoice.sent" doc:"Lower-case words with dots between. What vendbox sends itself begins with order., payment., product., stock. or webhook.; those are refused."`
 	AggregateType string     `json:"aggregate_type" pattern:"^[a-z][a-z0-9_]{0,63}$" example:"invoice" doc:"The sort of thing it happened to."`
 	AggregateID   string     `json:"aggregate_id" minLength:"1" maxLength:"255" example:"INV-1001" doc:"The thing's id in your own terms."`
-	Data          jsonObject `json:"data" doc:"An object of up to 256 KiB, which subscribers are sent."`
+	Data          jsonObject `json:"data" doc:"An object of up to 256 KiB as Postgres writes it, which subscribers are sent."`
 }
 
 // appended is the answer to a new event.
@@ -49,12 +47,6 @@ type jsonObject struct{ json.RawMessage }
 func (jsonObject) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true, Examples: []any{map[string]any{"total": 5000}}}
 }
-
-// reservedTypes are the first words of vendbox's own event types, as in vendbox.emit (migration 000015).
-var reservedTypes = []string{"order", "payment", "product", "stock", "webhook"}
-
-// maxEventData is emit's bound as well.
-const maxEventData = 256 << 10
 
 func (s *Server) registerEvents() {
 	group := groupcommit.New(groupcommit.Config[outbox.Event, uuid.UUID]{
@@ -86,8 +78,8 @@ func (s *Server) registerEvents() {
 		Auth:   needs(access.EventsWrite),
 		Faults: []string{"event_type_reserved", "event_data_too_large", "event_refused"},
 	}, func(ctx context.Context, in *struct{ Body newEvent }) (*struct{ Body appended }, error) {
-		e, err := in.Body.event(ctx)
-		if err != nil {
+		e := in.Body.event(ctx)
+		if err := outbox.CheckForeign(e); err != nil {
 			return nil, err
 		}
 		id, err := group.Do(ctx, e)
@@ -124,19 +116,12 @@ func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*listEven
 	return &listEventsOutput{list(views, next)}, nil
 }
 
-func (e newEvent) event(ctx context.Context) (outbox.Event, error) {
-	first, _, _ := strings.Cut(e.Type, ".")
-	if slices.Contains(reservedTypes, first) {
-		return outbox.Event{}, fault.New(fault.Invalid, "event_type_reserved", "type", e.Type)
-	}
-	if len(e.Data.RawMessage) > maxEventData {
-		return outbox.Event{}, fault.New(fault.TooLarge, "event_data_too_large", "limit", maxEventData)
-	}
+func (e newEvent) event(ctx context.Context) outbox.Event {
 	return outbox.Event{
 		ID: uuid.Must(uuid.NewV7()), Type: e.Type, AggregateType: e.AggregateType, AggregateID: e.AggregateID,
 		Payload: e.Data.RawMessage,
 		Headers: outbox.Headers{Traceparent: telemetry.Traceparent(ctx)},
-	}, nil
+	}
 }
 
 // appendEvents is the flush of the group: one transaction for all who came meanwhile.

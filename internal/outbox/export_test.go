@@ -5,3 +5,9 @@ func CheckCursor(cursor string) error {
 	_, err := parsePosition(cursor)
 	return err
 }
+
+// Measure is what CheckForeign goes by.
+var Measure = measure
+
+// ReservedTypes are the first words of vendbox's own event types.
+var ReservedTypes = reservedTypes
