@@ -17,10 +17,13 @@ from epoch
 returning id;
 
 -- name: OutboxOfTransaction :many
-select id, aggregatetype, aggregateid, type, payload, headers, sequence, occurred_at
+-- A page, along outbox_feed.
+select id, aggregatetype, aggregateid, type, payload, headers, sequence, occurred_at, seq
 from outbox
-where epoch = @epoch and txid = @txid::xid8 and occurred_at >= @day_from and occurred_at < @day_to
-order by seq;
+where epoch = @epoch and txid = @txid::xid8 and seq > @after
+  and occurred_at >= @day_from and occurred_at < @day_to
+order by seq
+limit @max_rows;
 
 -- name: OutboxEvent :one
 select id, aggregatetype, aggregateid, type, payload, headers, sequence, occurred_at

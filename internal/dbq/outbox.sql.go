@@ -203,17 +203,21 @@ func (q *Queries) OutboxMakePartitions(ctx context.Context, arg OutboxMakePartit
 }
 
 const outboxOfTransaction = `-- name: OutboxOfTransaction :many
-select id, aggregatetype, aggregateid, type, payload, headers, sequence, occurred_at
+select id, aggregatetype, aggregateid, type, payload, headers, sequence, occurred_at, seq
 from outbox
-where epoch = $1 and txid = $2::xid8 and occurred_at >= $3 and occurred_at < $4
+where epoch = $1 and txid = $2::xid8 and seq > $3
+  and occurred_at >= $4 and occurred_at < $5
 order by seq
+limit $6
 `
 
 type OutboxOfTransactionParams struct {
 	Epoch   int32
 	TxID    uint64
+	After   int64
 	DayFrom time.Time
 	DayTo   time.Time
+	MaxRows int32
 }
 
 type OutboxOfTransactionRow struct {
@@ -225,14 +229,18 @@ type OutboxOfTransactionRow struct {
 	Headers       []byte
 	Sequence      int32
 	OccurredAt    time.Time
+	Seq           int64
 }
 
+// A page, along outbox_feed.
 func (q *Queries) OutboxOfTransaction(ctx context.Context, arg OutboxOfTransactionParams) ([]OutboxOfTransactionRow, error) {
 	rows, err := q.db.Query(ctx, outboxOfTransaction,
 		arg.Epoch,
 		arg.TxID,
+		arg.After,
 		arg.DayFrom,
 		arg.DayTo,
+		arg.MaxRows,
 	)
 	if err != nil {
 		return nil, err
@@ -250,6 +258,7 @@ func (q *Queries) OutboxOfTransaction(ctx context.Context, arg OutboxOfTransacti
 			&i.Headers,
 			&i.Sequence,
 			&i.OccurredAt,
+			&i.Seq,
 		); err != nil {
 			return nil, err
 		}

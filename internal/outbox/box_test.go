@@ -177,8 +177,8 @@ func TestReadsUseTheirIndex(t *testing.T) {
 	_, err = pool.Exec(t.Context(), `analyze outbox`)
 	require.NoError(t, err)
 	for name, query := range map[string]string{
-		"relay": `select id from outbox where epoch = 1 and txid = '900'::xid8
-			and occurred_at >= current_date and occurred_at < current_date + 1 order by seq`,
+		"relay": `select id from outbox where epoch = 1 and txid = '900'::xid8 and seq > 7
+			and occurred_at >= current_date and occurred_at < current_date + 1 order by seq limit 500`,
 		"feed": `select id from (
 			select scanned.*, lead(seq) over (order by epoch, txid, seq) is null as last, type = any(array['thing.rare']) as matches from (
 				select id, type, epoch, txid, seq from outbox where (epoch, txid, seq) > (1, '0'::xid8, 0)

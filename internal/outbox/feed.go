@@ -86,22 +86,31 @@ func parsePosition(cursor string) (position, error) {
 	return p, nil
 }
 
-// OfTransaction returns what one transaction appended on a day (UTC).
-func OfTransaction(ctx context.Context, db dbq.DBTX, epoch int32, txid uint64, day time.Time) ([]Event, error) {
+// Transaction names one that appended events: its epoch and id, and the day (UTC) whose partition has them.
+type Transaction struct {
+	Epoch int32
+	ID    uint64
+	Day   time.Time
+}
+
+// Events returns up to limit of what the transaction appended, in the order in which it did, with the place to go on
+// from: give it as after to get the next ones. 0 is the beginning. A transaction may have any number of events.
+func (t Transaction) Events(ctx context.Context, db dbq.DBTX, after int64, limit int) ([]Event, int64, error) {
 	rows, err := dbq.New(db).OutboxOfTransaction(ctx, dbq.OutboxOfTransactionParams{
-		Epoch: epoch, TxID: txid, DayFrom: day, DayTo: day.AddDate(0, 0, 1),
+		Epoch: t.Epoch, TxID: t.ID, After: after, DayFrom: t.Day, DayTo: t.Day.AddDate(0, 0, 1), MaxRows: int32(limit),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("outbox: events of a transaction: %w", err)
+		return nil, after, fmt.Errorf("outbox: events of a transaction: %w", err)
 	}
 	events := make([]Event, len(rows))
 	for i, row := range rows {
 		events[i], err = fromColumns(row.ID, row.AggregateType, row.AggregateID, row.Type, row.Payload, row.Headers, row.Sequence, row.OccurredAt)
 		if err != nil {
-			return nil, err
+			return nil, after, err
 		}
+		after = row.Seq
 	}
-	return events, nil
+	return events, after, nil
 }
 
 // MakePartitions makes and analyses the missing daily partitions from yesterday to a number of days ahead, and says how

@@ -26,15 +26,19 @@ import (
 )
 
 const (
-	// maxEvents bounds a relay transaction.
+	// maxEvents bounds a relay transaction, and so what a safety job has in memory.
 	maxEvents = 500
+	// maxPages is after how many full pages a safety job lets others have its place.
+	maxPages = 100
+	// maxHanded is how many events of one transaction the fast path takes: the others behind it wait for them.
+	maxHanded = 10 * maxEvents
 	// maxWaiting bounds the events in memory that wait for the fast path. What comes above it is left to its safety job.
 	maxWaiting = 50_000
 	// minInterval is between the beginnings of two hops of the fast path: a hop after a quiet time goes at once, and
 	// under load each takes more events along.
 	minInterval = 4 * time.Millisecond
 	hopTimeout  = 15 * time.Second
-	lateTimeout = 3 * time.Minute // of a safety job: as many hops as its transaction's events need
+	lateTimeout = 3 * time.Minute // of a safety job: maxPages hops, and many times what they take
 	maxHopTries = 3
 )
 
@@ -56,14 +60,16 @@ type Relay struct {
 	wake    chan struct{} // holds one: something is waiting, or Close
 	done    chan struct{}
 
-	late *groupcommit.Group[[]outbox.Event, struct{}] // gathers the safety jobs' events
+	late *groupcommit.Group[[]outbox.Event, struct{}] // gathers what is no full page of the safety jobs' events
+
+	pageSize, pages int // maxEvents and maxPages, but in tests
 }
 
 // New starts a relay. client needs no workers.
 func New(pool *pgxpool.Pool, client *river.Client[pgx.Tx], log *slog.Logger, routes ...Route) *Relay {
 	r := &Relay{
 		pool: pool, client: client, routes: routes, log: log,
-		wake: make(chan struct{}, 1), done: make(chan struct{}),
+		wake: make(chan struct{}, 1), done: make(chan struct{}), pageSize: maxEvents, pages: maxPages,
 	}
 	r.late = groupcommit.New(groupcommit.Config[[]outbox.Event, struct{}]{
 		Flush: r.flushLate, MaxBatch: maxEvents, Timeout: lateTimeout, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
@@ -77,7 +83,7 @@ func New(pool *pgxpool.Pool, client *river.Client[pgx.Tx], log *slog.Logger, rou
 func (r *Relay) Hand(batch outbox.Batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed || r.events+len(batch.Events) > maxWaiting {
+	if r.closed || len(batch.Events) > maxHanded || r.events+len(batch.Events) > maxWaiting {
 		return
 	}
 	r.waiting = append(r.waiting, batch)
@@ -118,7 +124,9 @@ func (r *Relay) fastPath() {
 				break
 			}
 			begun := time.Now()
-			r.hopNow(events, safetyJobs)
+			if err := r.tryHop(context.Background(), events, safetyJobs); err != nil {
+				r.log.Warn("relay: fast path failed; the safety jobs will relay", "events", len(events), "error", err)
+			}
 			time.Sleep(minInterval - time.Since(begun))
 		}
 		r.mu.Lock()
@@ -148,19 +156,27 @@ func (r *Relay) take() (events []outbox.Event, safetyJobs []int64) {
 	return events, safetyJobs
 }
 
-func (r *Relay) hopNow(events []outbox.Event, safetyJobs []int64) {
+// tryHop hops, again if that may help.
+func (r *Relay) tryHop(ctx context.Context, events []outbox.Event, safetyJobs []int64) error {
 	var err error
 	for range maxHopTries {
-		ctx, cancel := context.WithTimeout(context.Background(), hopTimeout)
-		err = r.hop(ctx, events, safetyJobs)
+		hopCtx, cancel := context.WithTimeout(ctx, hopTimeout)
+		err = r.hop(hopCtx, events, safetyJobs)
 		cancel()
 		if err == nil || !pgdb.IsRetryable(err) {
 			break
 		}
 	}
-	if err != nil {
-		r.log.Warn("relay: fast path failed; the safety jobs will relay", "events", len(events), "error", err)
+	return err
+}
+
+// gather relays a safety job's events together with those of others.
+func (r *Relay) gather(ctx context.Context, events []outbox.Event) error {
+	if len(events) == 0 {
+		return nil
 	}
+	_, err := r.late.Do(ctx, events)
+	return err
 }
 
 // flushLate relays what safety jobs have read, in transactions of up to maxEvents. After an error, those that committed

@@ -79,8 +79,8 @@ func (b *bundle) relay(routes ...relay.Route) *relay.Relay {
 	return r
 }
 
-// work runs the relay's safety jobs.
-func (b *bundle) work(r *relay.Relay) {
+// work runs the relay's safety jobs until stop.
+func (b *bundle) work(r *relay.Relay) (stop func()) {
 	b.t.Helper()
 	workers := river.NewWorkers()
 	river.AddWorker(workers, r.Worker())
@@ -90,7 +90,9 @@ func (b *bundle) work(r *relay.Relay) {
 	})
 	require.NoError(b.t, err)
 	require.NoError(b.t, client.Start(context.Background()))
-	b.t.Cleanup(func() { _ = client.StopAndCancel(context.Background()) })
+	stop = func() { _ = client.StopAndCancel(context.Background()) }
+	b.t.Cleanup(stop)
+	return stop
 }
 
 func (b *bundle) box(handOff func(outbox.Batch)) *outbox.Box {
@@ -387,6 +389,8 @@ func TestAFullQueueIsLeftToTheSafetyJobs(t *testing.T) {
 	for i := range events {
 		events[i].ID = uuid.New()
 	}
+	r.Hand(outbox.Batch{Events: make([]outbox.Event, 5_001)})
+	require.Zero(t, relay.Waiting(r), "too much of one transaction")
 	for range 100 {
 		r.Hand(outbox.Batch{Events: events})
 	}

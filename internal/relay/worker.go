@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -45,20 +46,52 @@ func (w *Worker) NextRetry(job *river.Job[Args]) time.Time {
 	return time.Now().Add(rand.N(ceiling))
 }
 
-// Work relays the events of the job's transaction. Those that were relayed before are in the ledgers and stay as they are.
+// progress of a safety job is kept in its row by whatever ends an attempt, except the death of its process. It only
+// saves work: what is relayed again is in the ledgers already.
+type progress struct {
+	After int64 `json:"after"` // all events up to this seq are relayed
+}
+
+// Work relays the events of the job's transaction, page by page. Those that were relayed before are in the ledgers and
+// stay as they are.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
-	txid, err := strconv.ParseUint(job.Args.TxID, 10, 64)
+	transaction, err := job.Args.transaction()
 	if err != nil {
-		return river.JobCancel(fmt.Errorf("relay: transaction id: %w", err))
+		return river.JobCancel(fmt.Errorf("relay: %w", err))
 	}
-	day, err := time.Parse(time.DateOnly, job.Args.Day)
-	if err != nil {
-		return river.JobCancel(fmt.Errorf("relay: day: %w", err))
+	var done progress
+	if output := job.Output(); output != nil {
+		if err := json.Unmarshal(output, &done); err != nil {
+			return fmt.Errorf("relay: progress: %w", err)
+		}
 	}
-	events, err := outbox.OfTransaction(ctx, w.relay.pool, job.Args.Epoch, txid, day)
-	if err != nil || len(events) == 0 {
-		return err
+	for range w.relay.pages {
+		events, last, err := transaction.Events(ctx, w.relay.pool, done.After, w.relay.pageSize)
+		if err != nil {
+			return err
+		}
+		if len(events) < w.relay.pageSize {
+			return w.relay.gather(ctx, events)
+		}
+		if err := w.relay.tryHop(ctx, events, nil); err != nil {
+			return err
+		}
+		done.After = last
+		if err := river.RecordOutput(ctx, done); err != nil {
+			return fmt.Errorf("relay: progress: %w", err)
+		}
 	}
-	_, err = w.relay.late.Do(ctx, events)
-	return err
+	return river.JobSnooze(0) // to the end of the queue: the safety jobs of other transactions have waited
+}
+
+func (a Args) transaction() (outbox.Transaction, error) {
+	t := outbox.Transaction{Epoch: a.Epoch}
+	var err error
+	if t.ID, err = strconv.ParseUint(a.TxID, 10, 64); err != nil {
+		return t, fmt.Errorf("transaction id: %w", err)
+	}
+	if t.Day, err = time.Parse(time.DateOnly, a.Day); err != nil {
+		return t, fmt.Errorf("day: %w", err)
+	}
+	return t, nil
 }
