@@ -224,7 +224,7 @@ func TestLateGoneDoesNotDisableANewAddress(t *testing.T) {
 	require.Equal(t, EndpointEnabled, got.Status)
 }
 
-// After a 429 the endpoint's other deliveries stay away, without an attempt; another endpoint's do not.
+// After a 429 the endpoint's other deliveries stay away, without an attempt and without a query; another endpoint's do not.
 func TestThrottledEndpointIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t, local())
@@ -233,12 +233,19 @@ func TestThrottledEndpointIsLeftAlone(t *testing.T) {
 	b.endpoint(t, sub.URL, "order.created")
 
 	require.Error(t, b.work(t, b.send(t), 1))
-	waiting := b.send(t)
+	waiting, other := b.send(t), b.send(t, event("order.created", `{}`))
+	rename := func(from, to string) {
+		_, err := b.pool.Exec(t.Context(), `alter table `+from+` rename to `+to)
+		require.NoError(t, err)
+	}
+	rename("webhook_deliveries", "hidden") // who asks for a delivery now gets an error
 	err := b.work(t, waiting, 1)
 	snooze, ok := errors.AsType[*river.JobSnoozeError](err)
 	require.True(t, ok, "%v", err)
 	require.LessOrEqual(t, snooze.Duration, maxPause+maxPause/4)
-	require.NoError(t, b.work(t, b.send(t, event("order.created", `{}`)), 1))
+	require.ErrorContains(t, b.work(t, other, 1), "does not exist")
+	rename("hidden", "webhook_deliveries")
+	require.NoError(t, b.work(t, other, 1))
 	d, attempts := b.delivery(t, waiting.DeliveryID)
 	require.Equal(t, DeliveryPending, d.Status)
 	require.Empty(t, attempts)

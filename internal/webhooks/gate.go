@@ -20,7 +20,8 @@ const (
 
 // gate bounds how many deliveries to one endpoint are in flight in this process, so that an endpoint which hangs holds
 // a part of the workers and the others go on. Who finds no room stays away for about as long as it takes to get to its
-// turn: a long queue before a slow endpoint costs a job fetch now and then, not a storm of them.
+// turn: a long queue before a slow endpoint costs a job fetch now and then, not a storm of them. A delivery is let in by
+// two steps: ask before it is read, which only takes a place in the line, and enter before it is sent.
 type gate struct {
 	limit int
 
@@ -38,49 +39,28 @@ type lane struct {
 	paused   time.Time
 }
 
-// pass lets one delivery through.
+// pass is a delivery's place: waiting, then in flight.
 type pass struct {
-	gate  *gate
-	lane  *lane
-	since time.Time
+	gate *gate
+	lane *lane
+	// The mutex's to guard as well.
+	waiting bool
+	since   time.Time // when it came in flight
 }
 
 func newGate(limit int) *gate { return &gate{limit: limit, lanes: map[uuid.UUID]*lane{}} }
 
-// enter gives a pass, to be left when the delivery is done, or says how long to stay away. It waits up to patience for
-// a turn that is near.
-func (g *gate) enter(ctx context.Context, endpointID uuid.UUID) (*pass, time.Duration) {
-	l, away := g.ask(endpointID)
-	if away > patience {
-		return nil, jittered(away)
-	}
-	defer g.stopWaiting(l)
-	select {
-	case l.slots <- struct{}{}:
-		return g.let(l), 0
-	default:
-	}
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case l.slots <- struct{}{}:
-		return g.let(l), 0
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return nil, jittered(patience)
-}
-
-// ask finds the lane and how long its next turn is away; when that is near, the caller counts as waiting.
-func (g *gate) ask(endpointID uuid.UUID) (*lane, time.Duration) {
+// ask gives a pass, to be left in the end, or says how long to stay away. Its turn is near, but it may have to wait to
+// enter.
+func (g *gate) ask(endpointID uuid.UUID) (*pass, time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l := g.lane(endpointID)
 	now := time.Now()
-	if now.Before(l.paused) {
-		return l, max(l.paused.Sub(now), patience+1)
+	if away := l.pausedFor(now); away > 0 {
+		return nil, jittered(away)
 	}
-	if len(l.slots) == cap(l.slots) {
+	if len(l.slots)+l.waiting >= g.limit {
 		if l.nextTurn.Before(now) {
 			l.nextTurn = now
 		}
@@ -89,11 +69,66 @@ func (g *gate) ask(endpointID uuid.UUID) (*lane, time.Duration) {
 			if away > maxSnooze {
 				l.nextTurn = now.Add(maxSnooze)
 			}
-			return l, min(away, maxSnooze)
+			return nil, jittered(min(away, maxSnooze))
 		}
 	}
 	l.waiting++
-	return l, 0
+	return &pass{gate: g, lane: l, waiting: true}, 0
+}
+
+// enter brings a waiting pass in flight, or says how long to stay away. It waits for up to patience.
+func (p *pass) enter(ctx context.Context) time.Duration {
+	p.gate.mu.Lock()
+	away := p.lane.pausedFor(time.Now())
+	p.gate.mu.Unlock()
+	if away > 0 {
+		return jittered(away)
+	}
+	select {
+	case p.lane.slots <- struct{}{}:
+		p.entered()
+		return 0
+	default:
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case p.lane.slots <- struct{}{}:
+		p.entered()
+		return 0
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return jittered(patience)
+}
+
+func (p *pass) entered() {
+	p.gate.mu.Lock()
+	defer p.gate.mu.Unlock()
+	p.stopWaiting()
+	p.since = time.Now()
+	p.lane.inFlight[p] = struct{}{}
+}
+
+// stopWaiting must be called with the mutex held.
+func (p *pass) stopWaiting() {
+	if p.waiting {
+		p.waiting = false
+		p.lane.waiting--
+	}
+}
+
+// leave makes room. A pass may be left twice.
+func (p *pass) leave() {
+	const weight = 8
+	p.gate.mu.Lock()
+	defer p.gate.mu.Unlock()
+	p.stopWaiting()
+	if _, inFlight := p.lane.inFlight[p]; inFlight {
+		delete(p.lane.inFlight, p)
+		p.lane.typical += (time.Since(p.since) - p.lane.typical) / weight
+		<-p.lane.slots
+	}
 }
 
 // lane must be called with the mutex held.
@@ -123,28 +158,12 @@ func (l *lane) takes(now time.Time) time.Duration {
 	return longest
 }
 
-func (g *gate) let(l *lane) *pass {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	p := &pass{gate: g, lane: l, since: time.Now()}
-	l.inFlight[p] = struct{}{}
-	return p
-}
-
-func (g *gate) stopWaiting(l *lane) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	l.waiting--
-}
-
-// leave makes room.
-func (p *pass) leave() {
-	const weight = 8
-	p.gate.mu.Lock()
-	delete(p.lane.inFlight, p)
-	p.lane.typical += (time.Since(p.since) - p.lane.typical) / weight
-	p.gate.mu.Unlock()
-	<-p.lane.slots
+// pausedFor is how long the endpoint's deliveries are still to stay away: 0, or long enough to be worth it.
+func (l *lane) pausedFor(now time.Time) time.Duration {
+	if away := l.paused.Sub(now); away > 0 {
+		return max(away, patience)
+	}
+	return 0
 }
 
 // pause keeps further deliveries to the endpoint away for a while.

@@ -9,17 +9,30 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// through asks and enters.
+func (g *gate) through(ctx context.Context, endpointID uuid.UUID) (*pass, time.Duration) {
+	p, away := g.ask(endpointID)
+	if p == nil {
+		return nil, away
+	}
+	if away = p.enter(ctx); away > 0 {
+		p.leave()
+		return nil, away
+	}
+	return p, 0
+}
+
 func TestGate(t *testing.T) {
 	t.Parallel()
 	g := newGate(2)
 	busy, idle := uuid.New(), uuid.New()
 	enter := func(id uuid.UUID) *pass {
-		p, away := g.enter(t.Context(), id)
+		p, away := g.through(t.Context(), id)
 		require.NotNil(t, p, "sent away for %s", away)
 		return p
 	}
 	first, other := enter(busy), enter(busy)
-	none, away := g.enter(t.Context(), busy)
+	none, away := g.through(t.Context(), busy)
 	require.Nil(t, none)
 	require.Positive(t, away)
 	enter(idle).leave()
@@ -32,7 +45,7 @@ func TestGate(t *testing.T) {
 	// A place that gets free soon is worth waiting for.
 	p, q := enter(idle), enter(idle)
 	entered := make(chan *pass)
-	go func() { p, _ := g.enter(context.WithoutCancel(t.Context()), idle); entered <- p }()
+	go func() { p, _ := g.through(context.WithoutCancel(t.Context()), idle); entered <- p }()
 	require.Eventually(t, func() bool {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -45,10 +58,40 @@ func TestGate(t *testing.T) {
 
 	q.pause(10 * time.Second)
 	q.leave()
-	none, away = g.enter(t.Context(), idle)
+	none, away = g.through(t.Context(), idle)
 	require.Nil(t, none)
 	require.GreaterOrEqual(t, away, 9*time.Second)
 	enter(busy).leave()
+}
+
+// A place in the line holds up nobody who can enter, and is not counted as the endpoint's slowness; leaving twice is
+// leaving once.
+func TestGateAskedBeforeEntering(t *testing.T) {
+	t.Parallel()
+	g := newGate(1)
+	id := uuid.New()
+	late, _ := g.ask(id)
+	next, _ := g.ask(id)
+	p, _ := g.through(t.Context(), id)
+	require.NotNil(t, p)
+	require.Positive(t, late.enter(t.Context()), "there is one place")
+	late.leave()
+	late.leave()
+	require.Zero(t, g.lanes[id].typical)
+	require.Equal(t, 1, g.lanes[id].waiting)
+	p.leave()
+	p.leave()
+	require.Positive(t, g.lanes[id].typical)
+	require.Zero(t, next.enter(t.Context()))
+	require.Zero(t, g.lanes[id].waiting)
+	require.Len(t, g.lanes[id].inFlight, 1)
+	next.leave()
+
+	asked, _ := g.ask(id)
+	asked.pause(time.Minute)
+	require.Greater(t, asked.enter(t.Context()), 50*time.Second, "paused meanwhile")
+	asked.leave()
+	require.Empty(t, g.lanes[id].slots)
 }
 
 // The longer the queue before a slow endpoint, the longer its jobs stay away.
@@ -56,13 +99,13 @@ func TestGateSpreadsTheQueue(t *testing.T) {
 	t.Parallel()
 	g := newGate(2)
 	id := uuid.New()
-	p, _ := g.enter(t.Context(), id)
-	q, _ := g.enter(t.Context(), id)
+	p, _ := g.through(t.Context(), id)
+	q, _ := g.through(t.Context(), id)
 	g.mu.Lock()
 	g.lanes[id].typical = 10 * time.Second // so a turn comes every 5 s
 	g.mu.Unlock()
 	for i := range 10 {
-		none, away := g.enter(t.Context(), id)
+		none, away := g.through(t.Context(), id)
 		require.Nil(t, none)
 		turn := min(time.Duration(i+1)*5*time.Second, maxSnooze)
 		require.GreaterOrEqual(t, away, turn-time.Second)
@@ -70,7 +113,7 @@ func TestGateSpreadsTheQueue(t *testing.T) {
 	}
 	p.leave()
 	q.leave()
-	enterable, _ := g.enter(t.Context(), id)
+	enterable, _ := g.through(t.Context(), id)
 	require.NotNil(t, enterable, "who comes when there is room gets in")
 	enterable.leave()
 }
@@ -78,9 +121,9 @@ func TestGateSpreadsTheQueue(t *testing.T) {
 func TestGateForgetsIdleEndpoints(t *testing.T) {
 	t.Parallel()
 	g := newGate(1)
-	held, _ := g.enter(t.Context(), uuid.New())
+	held, _ := g.through(t.Context(), uuid.New())
 	for range manyLanes + 10 {
-		p, _ := g.enter(t.Context(), uuid.New())
+		p, _ := g.through(t.Context(), uuid.New())
 		p.leave()
 	}
 	require.Less(t, len(g.lanes), manyLanes)

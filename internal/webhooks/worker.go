@@ -53,8 +53,14 @@ func (w *Worker) NextRetry(job *river.Job[Args]) time.Time {
 }
 
 // Work makes one attempt, unless the delivery has ended, belongs to another job by now, or has no endpoint to go to.
-// Without room at its endpoint the job stays away for a while; that costs no attempt.
+// Without room at its endpoint the job stays away for a while. That costs no attempt, and no query where it is known
+// beforehand: a slow endpoint may have a hundred thousand deliveries that come and ask.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
+	pass, away := w.s.gate.ask(job.Args.EndpointID)
+	if pass == nil {
+		return w.snooze(ctx, away)
+	}
+	defer pass.leave()
 	l, err := w.s.reads.Do(ctx, job.Args.DeliveryID)
 	if err != nil {
 		return err
@@ -64,7 +70,7 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	}
 	switch l.fate {
 	case fateSend:
-		return w.attempt(ctx, job, l)
+		return w.attempt(ctx, job, l, pass)
 	case fateDisabled:
 		return w.s.end(ctx, l, DeliveryEndpointDisabled, "the endpoint is disabled")
 	case fateEventExpired:
@@ -85,12 +91,15 @@ func (s *Service) end(ctx context.Context, l letter, status, why string) error {
 	return err
 }
 
-// attempt holds its pass for the time of the call alone: what our own database takes is not the endpoint's slowness.
-func (w *Worker) attempt(ctx context.Context, job *river.Job[Args], l letter) error {
-	pass, away := w.s.gate.enter(ctx, l.endpointID)
-	if pass == nil {
-		w.s.metrics.snoozes.Add(ctx, 1)
-		return river.JobSnooze(away)
+func (w *Worker) snooze(ctx context.Context, away time.Duration) error {
+	w.s.metrics.snoozes.Add(ctx, 1)
+	return river.JobSnooze(away)
+}
+
+// attempt is in flight for the time of the call alone: what our own database takes is not the endpoint's slowness.
+func (w *Worker) attempt(ctx context.Context, job *river.Job[Args], l letter, pass *pass) error {
+	if away := pass.enter(ctx); away > 0 {
+		return w.snooze(ctx, away)
 	}
 	spanCtx, span := w.s.startSpan(ctx, l)
 	defer span.End()
