@@ -4,12 +4,19 @@ package groupcommit
 func Queued[P, R any](g *Group[P, R]) int {
 	n := 0
 	for _, s := range g.shards {
-		s.mu.Lock()
-		n += len(s.queue)
-		s.mu.Unlock()
+		n += s.length()
 	}
 	return n
 }
 
 // UnderLoad is the size from which a batch is followed by a pause.
 const UnderLoad = underLoad
+
+// Suspects counts the calls that wait to be sifted.
+func Suspects[P, R any](g *Group[P, R]) int { return g.suspects.length() }
+
+func (s *shard[P, R]) length() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.queue)
+}

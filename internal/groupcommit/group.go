@@ -2,6 +2,10 @@
 //
 // While one batch is being committed, the calls that arrive meanwhile gather; when it is done they leave together as
 // the next. A lone call goes at once; under load batches begin at intervals and grow.
+//
+// A batch that fails for the fault of a member is set apart and sifted in a lane of its own, while fresh calls go on.
+// Every member gets one answer, and no member fails for another's fault. Of n members, k of them culprits, sifting takes at
+// most 2n flushes and at most (k+1)·(log₂n+2): an attacker costs what calls would cost if they did not gather.
 package groupcommit
 
 import (
@@ -42,7 +46,7 @@ type Config[P, R any] struct {
 	MaxBatch int
 	// MaxQueue bounds the calls that wait for each committer. Default 20,000.
 	MaxQueue int
-	// Committers is how many batches may be in flight at once. Default 1.
+	// Committers is how many batches may be in flight at once, besides one of suspects (see Splittable). Default 1.
 	Committers int
 	// Shard chooses a member's committer (modulo Committers), so that members which lock the same rows meet in the
 	// same batch instead of waiting for each other's. Default: the first.
@@ -56,8 +60,8 @@ type Config[P, R any] struct {
 	// Retryable tells errors after which the same batch may succeed (a deadlock, a lost race for a unique key). It is
 	// tried up to 4 times. Default: none.
 	Retryable func(error) bool
-	// Splittable tells errors that some member caused (a constraint, a cast). The batch is halved until the culprit
-	// stands alone and the others are through. Default: none.
+	// Splittable tells errors that some member caused (a constraint, a cast). The members are sifted: culprits get the
+	// error, and the others go through. Default: none.
 	Splittable func(error) bool
 }
 
@@ -92,9 +96,11 @@ func (c Config[P, R]) withDefaults() Config[P, R] {
 
 // Group gathers calls of one operation.
 type Group[P, R any] struct {
-	cfg    Config[P, R]
-	shards []*shard[P, R]
-	done   sync.WaitGroup
+	cfg        Config[P, R]
+	shards     []*shard[P, R]
+	suspects   *shard[P, R]
+	committers sync.WaitGroup
+	sifter     sync.WaitGroup
 }
 
 type call[P, R any] struct {
@@ -113,14 +119,20 @@ type shard[P, R any] struct {
 
 // New starts the committers. Close ends them.
 func New[P, R any](cfg Config[P, R]) *Group[P, R] {
-	g := &Group[P, R]{cfg: cfg.withDefaults()}
+	g := &Group[P, R]{cfg: cfg.withDefaults(), suspects: newShard[P, R]()}
 	for range g.cfg.Committers {
-		s := &shard[P, R]{}
-		s.wake.L = &s.mu
+		s := newShard[P, R]()
 		g.shards = append(g.shards, s)
-		g.done.Go(func() { g.commitLoop(s) })
+		g.committers.Go(func() { g.run(s, g.commit) })
 	}
+	g.sifter.Go(func() { g.run(g.suspects, g.sift) })
 	return g
+}
+
+func newShard[P, R any]() *shard[P, R] {
+	s := &shard[P, R]{}
+	s.wake.L = &s.mu
+	return s
 }
 
 // Do adds a call to the next batch and waits for its result. When ctx ends while the call is still waiting, it is taken
@@ -171,7 +183,9 @@ func (g *Group[P, R]) Close() {
 	for _, s := range g.shards {
 		s.close()
 	}
-	g.done.Wait()
+	g.committers.Wait()
+	g.suspects.close() // only now: the last batches may have had culprits
+	g.sifter.Wait()
 }
 
 func (s *shard[P, R]) add(c *call[P, R], limit int) error {
@@ -188,6 +202,18 @@ func (s *shard[P, R]) add(c *call[P, R], limit int) error {
 		s.wake.Signal()
 	}
 	return nil
+}
+
+// addAll adds calls, all or none, and says which.
+func (s *shard[P, R]) addAll(calls []*call[P, R], limit int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue)+len(calls) > limit {
+		return false
+	}
+	s.queue = append(s.queue, calls...)
+	s.wake.Signal()
+	return true
 }
 
 func (s *shard[P, R]) close() {

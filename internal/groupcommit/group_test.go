@@ -11,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
-	"pgregory.net/rapid"
 
 	"github.com/vendbox/vendbox/internal/groupcommit"
 )
@@ -79,39 +78,6 @@ func TestCallsGatherWhileABatchIsInFlight(t *testing.T) {
 		sizes[i] = len(batch)
 	}
 	require.Equal(t, []int{1, 30, 15}, sizes)
-}
-
-var errPoison = errors.New("poison")
-
-// Whatever members are poison, they alone fail, and every other member is answered with its own value.
-func TestPoisonFailsAlone(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		params := rapid.SliceOfNDistinct(rapid.IntRange(0, 200), 1, 60, rapid.ID).Draw(t, "params")
-		poison := map[int]bool{}
-		for _, n := range params {
-			poison[n] = rapid.IntRange(0, 9).Draw(t, "is poison") == 0
-		}
-		d := &double{fail: func(batch []int) error {
-			if slices.ContainsFunc(batch, func(n int) bool { return poison[n] }) {
-				return errPoison
-			}
-			return nil
-		}}
-		g := groupcommit.New(groupcommit.Config[int, int]{
-			Flush: d.flush, Splittable: func(err error) bool { return errors.Is(err, errPoison) },
-		})
-		defer g.Close()
-		for i, r := range g.DoMany(t.Context(), params) {
-			if poison[params[i]] {
-				if !errors.Is(r.Err, errPoison) {
-					t.Fatalf("member %d: %v", params[i], r.Err)
-				}
-			} else if r.Err != nil || r.Value != 2*params[i] {
-				t.Fatalf("member %d: %d, %v", params[i], r.Value, r.Err)
-			}
-		}
-	})
 }
 
 func TestRetryableErrorsAreRetriedAndThenReported(t *testing.T) {
