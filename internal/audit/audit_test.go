@@ -249,6 +249,12 @@ func TestCorruptions(t *testing.T) {
 			id:      `select 'sandbox ' || event_id from payment_events where outcome = 'applied' and order_id = ` + delivered,
 			what:    "another amount",
 		},
+		"another account": {
+			promise: "I9",
+			sql:     `update payment_events set account = 'theirs' where outcome = 'applied' and order_id = ` + delivered,
+			id:      `select 'sandbox ' || event_id from payment_events where outcome = 'applied' and order_id = ` + delivered,
+			what:    "another account",
+		},
 		"another currency": {
 			promise: "I9",
 			sql:     `update payments set currency = 'USD' where status = 'succeeded' and order_id = ` + delivered,

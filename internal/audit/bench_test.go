@@ -69,8 +69,8 @@ var shop = []string{
 	`insert into fulfillments (order_id, event_id) select ` + id + `, ` + id + ` from generate_series(0, $1::int - 1) n`,
 	`insert into payments (id, order_id, channel, account, status, amount, currency, succeeded_at)
 		select ` + id + `, ` + id + `, 'sandbox', 'a', 'succeeded', 100, 'CNY', now() from generate_series(0, $1::int - 1) n`,
-	`insert into payment_events (channel, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at)
-		select 'sandbox', n::text, ` + id + `, ` + id + `, 'payment.succeeded', 100, 'CNY', 'applied', '', now()
+	`insert into payment_events (channel, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at)
+		select 'sandbox', 'a', n::text, ` + id + `, ` + id + `, 'payment.succeeded', 100, 'CNY', 'applied', '', now()
 		from generate_series(0, $1::int - 1) n`,
 	`insert into outbox (id, aggregatetype, aggregateid, type, payload, headers, epoch, sequence, occurred_at)
 		select lpad(to_hex(n * 4 + step), 32, '0')::uuid, 'order', (` + id + `)::text, 'order.' || (array['created', 'paid', 'completed'])[step],

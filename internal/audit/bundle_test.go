@@ -124,7 +124,7 @@ func (b *bundle) pay(t *testing.T, order ordering.Order, more int64) payments.Ou
 func (b *bundle) payAgain(t *testing.T, order ordering.Order) {
 	t.Helper()
 	id := uuid.New()
-	b.exec(t, `insert into payments (id, order_id, channel, account, amount, currency) values ($1, $2, 'sandbox', 'sandbox', $3, 'CNY')`,
+	b.exec(t, `insert into payments (id, order_id, channel, account, amount, currency) values ($1, $2, 'sandbox', 'default', $3, 'CNY')`,
 		id, order.ID, order.Total)
 	require.Equal(t, payments.SecondPayment, b.notice(t, id, ordering.Money{Amount: order.Total, Currency: order.Currency}))
 }
@@ -133,7 +133,7 @@ func (b *bundle) notice(t *testing.T, paymentID uuid.UUID, amount ordering.Money
 	t.Helper()
 	require.NoError(t, b.box.InTx(t.Context(), func(tx *outbox.Tx) error {
 		results, err := payments.Apply(t.Context(), tx, "sandbox", []payments.Notice{{
-			EventID: paymentID.String(), Type: payments.TypeSucceeded, PaymentID: paymentID, Amount: amount,
+			EventID: paymentID.String(), Type: payments.TypeSucceeded, Account: "default", PaymentID: paymentID, Amount: amount,
 			OccurredAt: tx.Now, Body: []byte(`{}`),
 		}})
 		if err == nil {

@@ -6,9 +6,6 @@ from (select unnest(@ids::uuid[]) as id, unnest(@order_ids::uuid[]) as order_id,
              unnest(@currencies::text[]) as currency, unnest(@created_at::timestamptz[]) as created_at) as attempt
 order by order_id;
 
--- name: PaymentAccount :one
-select account from payments where id = @id and channel = @channel;
-
 -- name: PaymentOrderIDs :many
 select id, order_id from payments where id = any(@ids::uuid[]) and channel = @channel;
 
@@ -26,23 +23,24 @@ set status = n.status, succeeded_at = case when n.status = 'succeeded' then @now
 from (select unnest(@ids::uuid[]) as id, unnest(@statuses::text[]) as status) as n
 where p.id = n.id;
 
--- name: PaymentEventOutcomes :many
+-- name: PaymentEventsKnown :many
 -- One look into the key for each: joined in another way, a planner that knows nothing of the table reads all of a
 -- channel's events.
-select e.event_id, e.outcome, e.order_id
-from (select unnest(@event_ids::text[]) as event_id) as noticed
+select e.account, e.event_id, e.order_id
+from (select unnest(@accounts::text[]) as account, unnest(@event_ids::text[]) as event_id) as noticed
 cross join lateral (
-    select known.event_id, known.outcome, known.order_id
+    select known.account, known.event_id, known.order_id
     from payment_events known
-    where known.channel = @channel and known.event_id = noticed.event_id
+    where known.channel = @channel and known.account = noticed.account and known.event_id = noticed.event_id
     limit 1
 ) as e;
 
 -- name: PaymentEventInsert :many
 -- A notice that another process has recorded meanwhile is not returned.
-insert into payment_events (channel, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, received_at)
-select @channel, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, @received_at::timestamptz
-from (select unnest(@event_ids::text[]) as event_id,
+insert into payment_events (channel, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, received_at)
+select @channel, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, @received_at::timestamptz
+from (select unnest(@accounts::text[]) as account,
+             unnest(@event_ids::text[]) as event_id,
              nullif(unnest(@payment_ids::uuid[]), '00000000-0000-0000-0000-000000000000') as payment_id,
              nullif(unnest(@order_ids::uuid[]), '00000000-0000-0000-0000-000000000000') as order_id,
              unnest(@types::text[]) as type,
@@ -51,6 +49,6 @@ from (select unnest(@event_ids::text[]) as event_id,
              unnest(@outcomes::text[]) as outcome,
              unnest(@bodies::bytea[]) as body,
              unnest(@occurred_at::timestamptz[]) as occurred_at) as notice
-order by event_id
-on conflict (channel, event_id) do nothing
+order by account, event_id
+on conflict (channel, account, event_id) do nothing
 returning event_id;

@@ -12,42 +12,28 @@ import (
 	"github.com/google/uuid"
 )
 
-const paymentAccount = `-- name: PaymentAccount :one
-select account from payments where id = $1 and channel = $2
-`
-
-type PaymentAccountParams struct {
-	ID      uuid.UUID
-	Channel string
-}
-
-func (q *Queries) PaymentAccount(ctx context.Context, arg PaymentAccountParams) (string, error) {
-	row := q.db.QueryRow(ctx, paymentAccount, arg.ID, arg.Channel)
-	var account string
-	err := row.Scan(&account)
-	return account, err
-}
-
 const paymentEventInsert = `-- name: PaymentEventInsert :many
-insert into payment_events (channel, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, received_at)
-select $1, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, $2::timestamptz
-from (select unnest($3::text[]) as event_id,
-             nullif(unnest($4::uuid[]), '00000000-0000-0000-0000-000000000000') as payment_id,
-             nullif(unnest($5::uuid[]), '00000000-0000-0000-0000-000000000000') as order_id,
-             unnest($6::text[]) as type,
-             unnest($7::bigint[]) as amount,
-             unnest($8::text[]) as currency,
-             unnest($9::text[]) as outcome,
-             unnest($10::bytea[]) as body,
-             unnest($11::timestamptz[]) as occurred_at) as notice
-order by event_id
-on conflict (channel, event_id) do nothing
+insert into payment_events (channel, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, received_at)
+select $1, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, $2::timestamptz
+from (select unnest($3::text[]) as account,
+             unnest($4::text[]) as event_id,
+             nullif(unnest($5::uuid[]), '00000000-0000-0000-0000-000000000000') as payment_id,
+             nullif(unnest($6::uuid[]), '00000000-0000-0000-0000-000000000000') as order_id,
+             unnest($7::text[]) as type,
+             unnest($8::bigint[]) as amount,
+             unnest($9::text[]) as currency,
+             unnest($10::text[]) as outcome,
+             unnest($11::bytea[]) as body,
+             unnest($12::timestamptz[]) as occurred_at) as notice
+order by account, event_id
+on conflict (channel, account, event_id) do nothing
 returning event_id
 `
 
 type PaymentEventInsertParams struct {
 	Channel    string
 	ReceivedAt time.Time
+	Accounts   []string
 	EventIds   []string
 	PaymentIds []uuid.UUID
 	OrderIds   []uuid.UUID
@@ -64,6 +50,7 @@ func (q *Queries) PaymentEventInsert(ctx context.Context, arg PaymentEventInsert
 	rows, err := q.db.Query(ctx, paymentEventInsert,
 		arg.Channel,
 		arg.ReceivedAt,
+		arg.Accounts,
 		arg.EventIds,
 		arg.PaymentIds,
 		arg.OrderIds,
@@ -92,40 +79,41 @@ func (q *Queries) PaymentEventInsert(ctx context.Context, arg PaymentEventInsert
 	return items, nil
 }
 
-const paymentEventOutcomes = `-- name: PaymentEventOutcomes :many
-select e.event_id, e.outcome, e.order_id
-from (select unnest($1::text[]) as event_id) as noticed
+const paymentEventsKnown = `-- name: PaymentEventsKnown :many
+select e.account, e.event_id, e.order_id
+from (select unnest($1::text[]) as account, unnest($2::text[]) as event_id) as noticed
 cross join lateral (
-    select known.event_id, known.outcome, known.order_id
+    select known.account, known.event_id, known.order_id
     from payment_events known
-    where known.channel = $2 and known.event_id = noticed.event_id
+    where known.channel = $3 and known.account = noticed.account and known.event_id = noticed.event_id
     limit 1
 ) as e
 `
 
-type PaymentEventOutcomesParams struct {
+type PaymentEventsKnownParams struct {
+	Accounts []string
 	EventIds []string
 	Channel  string
 }
 
-type PaymentEventOutcomesRow struct {
+type PaymentEventsKnownRow struct {
+	Account string
 	EventID string
-	Outcome string
 	OrderID *uuid.UUID
 }
 
 // One look into the key for each: joined in another way, a planner that knows nothing of the table reads all of a
 // channel's events.
-func (q *Queries) PaymentEventOutcomes(ctx context.Context, arg PaymentEventOutcomesParams) ([]PaymentEventOutcomesRow, error) {
-	rows, err := q.db.Query(ctx, paymentEventOutcomes, arg.EventIds, arg.Channel)
+func (q *Queries) PaymentEventsKnown(ctx context.Context, arg PaymentEventsKnownParams) ([]PaymentEventsKnownRow, error) {
+	rows, err := q.db.Query(ctx, paymentEventsKnown, arg.Accounts, arg.EventIds, arg.Channel)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []PaymentEventOutcomesRow
+	var items []PaymentEventsKnownRow
 	for rows.Next() {
-		var i PaymentEventOutcomesRow
-		if err := rows.Scan(&i.EventID, &i.Outcome, &i.OrderID); err != nil {
+		var i PaymentEventsKnownRow
+		if err := rows.Scan(&i.Account, &i.EventID, &i.OrderID); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -25,7 +25,7 @@ const (
 	WrongAmount   Outcome = "wrong_amount"   // amount or currency is not the attempt's
 	SecondPayment Outcome = "second_payment" // the order was paid by another attempt
 	OrderClosed   Outcome = "order_closed"   // the order was canceled or had expired
-	Unmatched     Outcome = "unmatched"      // there is no such attempt
+	Unmatched     Outcome = "unmatched"      // there is no such attempt, or it was made for another account
 	Ignored       Outcome = "ignored"        // a type that has no effect
 )
 
@@ -46,7 +46,7 @@ type Application struct {
 // many at a time it comes. Orders are locked before payments. A notice never moves an order's status backwards.
 func Apply(ctx context.Context, tx *outbox.Tx, channel string, notices []Notice) ([]groupcommit.Result[Application], error) {
 	b := &application{
-		channel: channel, tx: tx, q: dbq.New(tx), known: map[string]Application{},
+		channel: channel, tx: tx, q: dbq.New(tx), known: map[noticeKey]Application{},
 		changed: map[uuid.UUID]*ordering.Order{}, changedPayments: map[uuid.UUID]string{},
 	}
 	if err := b.load(ctx, notices); err != nil {
@@ -67,7 +67,7 @@ type application struct {
 	channel  string
 	tx       *outbox.Tx
 	q        *dbq.Queries
-	known    map[string]Application // by event id: in the inbox already, or earlier in this batch
+	known    map[noticeKey]Application // in the inbox already, or earlier in this batch
 	payments map[uuid.UUID]*dbq.PaymentLockByIDsRow
 	orders   map[uuid.UUID]*ordering.Order
 
@@ -75,6 +75,11 @@ type application struct {
 	changedPayments map[uuid.UUID]string // the new status
 	inbox           []inboxRow
 }
+
+// noticeKey is what the repeats of a notice have in common.
+type noticeKey struct{ account, eventID string }
+
+func keyOf(notice *Notice) noticeKey { return noticeKey{notice.Account, notice.EventID} }
 
 type inboxRow struct {
 	Application
@@ -85,9 +90,10 @@ type inboxRow struct {
 
 func (b *application) load(ctx context.Context, notices []Notice) error {
 	paymentIDs := make([]uuid.UUID, len(notices))
-	eventIDs := make([]string, len(notices))
+	ask := dbq.PaymentEventsKnownParams{Channel: b.channel}
 	for i, notice := range notices {
-		paymentIDs[i], eventIDs[i] = notice.PaymentID, notice.EventID
+		paymentIDs[i] = notice.PaymentID
+		ask.Accounts, ask.EventIds = append(ask.Accounts, notice.Account), append(ask.EventIds, notice.EventID)
 	}
 	matches, err := b.q.PaymentOrderIDs(ctx, dbq.PaymentOrderIDsParams{IDs: paymentIDs, Channel: b.channel})
 	if err != nil {
@@ -109,21 +115,24 @@ func (b *application) load(ctx context.Context, notices []Notice) error {
 		b.payments[locked[i].ID] = &locked[i]
 	}
 	// Read after the locks: a repeat that waited for them finds here what the first one did.
-	earlier, err := b.q.PaymentEventOutcomes(ctx, dbq.PaymentEventOutcomesParams{Channel: b.channel, EventIds: eventIDs})
+	earlier, err := b.q.PaymentEventsKnown(ctx, ask)
 	if err != nil {
 		return err
 	}
 	for _, row := range earlier {
-		b.known[row.EventID] = Application{Outcome: Repeated, OrderID: deref(row.OrderID)}
+		b.known[noticeKey{row.Account, row.EventID}] = Application{Outcome: Repeated, OrderID: deref(row.OrderID)}
 	}
 	return nil
 }
 
 func (b *application) apply(notice *Notice) (Application, error) {
-	if known, ok := b.known[notice.EventID]; ok {
+	if known, ok := b.known[keyOf(notice)]; ok {
 		return known, nil
 	}
 	payment := b.payments[notice.PaymentID]
+	if payment != nil && payment.Account != notice.Account {
+		payment = nil // what one account's key signs says nothing about another's money
+	}
 	result := Application{Outcome: Unmatched}
 	if payment != nil {
 		result.OrderID = payment.OrderID
@@ -132,7 +141,7 @@ func (b *application) apply(notice *Notice) (Application, error) {
 			return Application{}, err
 		}
 	}
-	b.known[notice.EventID] = Application{Outcome: Repeated, OrderID: result.OrderID}
+	b.known[keyOf(notice)] = Application{Outcome: Repeated, OrderID: result.OrderID}
 	b.inbox = append(b.inbox, inboxRow{result, notice, payment != nil})
 	return result, b.announce(notice, result)
 }
@@ -185,8 +194,8 @@ func (b *application) announce(notice *Notice, result Application) error {
 		return nil
 	}
 	payload, err := json.Marshal(map[string]any{
-		"channel": b.channel, "event_id": notice.EventID, "payment_id": notice.PaymentID, "order_id": result.OrderID,
-		"outcome": result.Outcome, "amount": notice.Amount, "occurred_at": notice.OccurredAt.UTC(),
+		"channel": b.channel, "account": notice.Account, "event_id": notice.EventID, "payment_id": notice.PaymentID,
+		"order_id": result.OrderID, "outcome": result.Outcome, "amount": notice.Amount, "occurred_at": notice.OccurredAt.UTC(),
 	})
 	if err != nil {
 		return fmt.Errorf("payments: event payload: %w", err)
@@ -203,7 +212,9 @@ func (b *application) save(ctx context.Context) error {
 	if len(b.inbox) == 0 {
 		return nil
 	}
-	slices.SortFunc(b.inbox, func(x, y inboxRow) int { return cmp.Compare(x.notice.EventID, y.notice.EventID) })
+	slices.SortFunc(b.inbox, func(x, y inboxRow) int {
+		return cmp.Or(cmp.Compare(x.notice.Account, y.notice.Account), cmp.Compare(x.notice.EventID, y.notice.EventID))
+	})
 	inserted, err := b.q.PaymentEventInsert(ctx, b.inboxColumns())
 	if err != nil {
 		return err
@@ -234,6 +245,7 @@ func (b *application) inboxColumns() dbq.PaymentEventInsertParams {
 		if row.matched {
 			paymentID = row.notice.PaymentID
 		}
+		p.Accounts = append(p.Accounts, row.notice.Account)
 		p.EventIds = append(p.EventIds, row.notice.EventID)
 		p.PaymentIds = append(p.PaymentIds, paymentID)
 		p.OrderIds = append(p.OrderIds, row.OrderID)

@@ -1,6 +1,21 @@
 // Package payments takes money in: attempts to pay, and the notices that payment channels send about them. A verified
 // notice enters the inbox once, is compared with its attempt, and is applied to the order or recorded as an exception;
 // none is dropped.
+//
+// # Accounts
+//
+// A shop may have several accounts (merchant ids) at one gateway, and changes them over time. An attempt is made for one,
+// which is stored with it; a notice is verified with the credentials of one; and a notice counts for an attempt only if
+// the two are the same. So whoever has the key of one account cannot pay for what another was to be paid for, and an
+// account that is not used any more goes on to verify what was begun with it: notices come for a day, and later.
+//
+// Nothing is looked up before a notice is verified. What tells the account is in the notice, and proves nothing until the
+// signature does:
+//
+//	Stripe         no more than the signature: Stripe-Signature is tried with the secret of each account
+//	Alipay         app_id and seller_id of the form; RSA2 by that app's Alipay key
+//	WeChat Pay v3  the header Wechatpay-Serial; the same account's APIv3 key opens the body, which then names the attempt
+//	epay           pid of the query; MD5 with that merchant's key
 package payments
 
 import (
@@ -18,8 +33,9 @@ type Attempt struct {
 	ID          uuid.UUID
 	OrderID     uuid.UUID
 	OrderNumber string
-	Account     string // which of the channel's accounts (merchant ids) it was made for
+	Account     string // which of the channel's accounts it is made for
 	Amount      ordering.Money
+	ExpiresAt   time.Time // the order's; a gateway should not take money after it
 }
 
 // Instructions are what the buyer needs to pay: a channel's own fields (an address to open, a code to show).
@@ -34,9 +50,10 @@ type Callback struct {
 
 // Notice is a callback that a channel has verified, in the one form the rest of the system knows.
 type Notice struct {
-	EventID    string // the channel's id of the notice; repeats have the same
-	Type       string // TypeSucceeded, or the channel's own name for what is only recorded
-	PaymentID  uuid.UUID
+	EventID    string    // the account's id of the notice; repeats have the same
+	Type       string    // TypeSucceeded, or the channel's own name for what is only recorded
+	Account    string    // whose credentials verified it
+	PaymentID  uuid.UUID // uuid.Nil: it names none of ours
 	Amount     ordering.Money
 	OccurredAt time.Time
 	Body       []byte // as received, for the inbox
@@ -52,16 +69,20 @@ type Answer struct {
 	Body        string
 }
 
-// Channel is a payment gateway.
+// Channel is a payment gateway with all the accounts that the shop has there.
 type Channel interface {
 	// Name is the channel's name in the API and in the tables.
 	Name() string
-	// Begin starts an attempt at the gateway. It may go over the network and is never called in a transaction.
+	// Account chooses the account that a new attempt, whole but for this, is made for: by its currency, say. It is
+	// called for many at a time and does no I/O. Where no account will do, the error is a fault.
+	Account(attempt Attempt) (string, error)
+	// Begin starts an attempt at the gateway, for its account. It may go over the network and is never called in a
+	// transaction.
 	Begin(ctx context.Context, attempt Attempt) (Instructions, error)
-	// Verify checks a callback's signature, age and addressee and returns what it says. accountOf finds the account an
-	// attempt was made for, whose credentials count. Faults: callback_unsigned, callback_signature_invalid,
-	// callback_stale, callback_malformed.
-	Verify(ctx context.Context, callback Callback, accountOf func(context.Context, uuid.UUID) (string, error)) (Notice, error)
+	// Verify checks a callback's signature, age and addressee and returns what it says, with the account whose
+	// credentials proved it: any that new attempts are made for, or were. It may go over the network, to ask the gateway
+	// whether it is true. Faults: callback_unsigned, callback_signature_invalid, callback_stale, callback_malformed.
+	Verify(ctx context.Context, callback Callback) (Notice, error)
 	// Acknowledge is the answer to a notice that is recorded, whatever its outcome.
 	Acknowledge() Answer
 }

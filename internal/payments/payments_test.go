@@ -84,6 +84,13 @@ func (b *bundle) int(t *testing.T, query string, args ...any) int {
 	return n
 }
 
+func (b *bundle) text(t *testing.T, query string, args ...any) string {
+	t.Helper()
+	var text string
+	require.NoError(t, b.pool.QueryRow(t.Context(), query, args...).Scan(&text))
+	return text
+}
+
 type notice struct {
 	EventID    string    `json:"event_id"`
 	Type       string    `json:"type"`
@@ -237,7 +244,7 @@ func TestOneBatchMayHoldSeveralNoticesOfOneOrder(t *testing.T) {
 	p := b.attempt(t)
 	money := func(amount int64, eventID string) payments.Notice {
 		return payments.Notice{
-			EventID: eventID, Type: payments.TypeSucceeded, PaymentID: p.ID, OccurredAt: time.Now(), Body: []byte(`{}`),
+			EventID: eventID, Type: payments.TypeSucceeded, Account: p.Account, PaymentID: p.ID, OccurredAt: time.Now(), Body: []byte(`{}`),
 			Amount: ordering.Money{Amount: amount, Currency: "CNY"},
 		}
 	}
@@ -309,6 +316,36 @@ func TestForgedNoticesAreRefused(t *testing.T) {
 	require.Equal(t, payments.Applied, applied.Outcome)
 }
 
+// New attempts are made for the shop's new account; what was begun with the old one is paid by the old one's notices, and
+// neither account's key says anything about the other's attempts.
+func TestAccountsVerifyTheirOwnAttempts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	old := b.attempt(t)
+	require.Equal(t, "default", old.Account)
+	service := payments.NewService(b.pool, b.box, time.Now,
+		payments.NewSandbox(time.Now, secret).WithAccount("new", "the new account's secret"))
+	t.Cleanup(service.Close)
+	b.payments = service
+	fresh := b.attempt(t)
+	require.Equal(t, "new", fresh.Account)
+	require.Equal(t, "new", b.text(t, `select account from payments where id = $1`, fresh.ID))
+
+	receive := func(p payments.Payment, with string) payments.Outcome {
+		_, applied, err := service.Receive(t.Context(), "sandbox", succeeded(p).signed(t, with, time.Now()))
+		require.NoError(t, err)
+		return applied.Outcome
+	}
+	require.Equal(t, payments.Unmatched, receive(fresh, secret), "the old account's key, for the new one's attempt")
+	require.Equal(t, ordering.Unpaid, b.order(t, fresh.OrderID).PaymentStatus)
+	require.Equal(t, payments.Applied, receive(fresh, "the new account's secret"), "the same event id, by who may")
+	require.Equal(t, payments.Unmatched, receive(old, "the new account's secret"))
+	require.Equal(t, payments.Applied, receive(old, secret))
+	require.Equal(t, payments.Repeated, receive(old, secret))
+	require.Equal(t, 2, b.int(t, `select count(*) from payment_events where outcome = 'unmatched'`), "recorded, for a person")
+	require.Equal(t, 2, b.int(t, `select count(*) from outbox where type = 'payment.exception'`))
+}
+
 func TestOnlyAnOpenOrderCanBePaid(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -333,13 +370,13 @@ func FuzzSandboxVerify(f *testing.F) {
 	f.Add([]byte(`{}`), "")
 	s := payments.NewSandbox(time.Now, secret)
 	f.Fuzz(func(t *testing.T, body []byte, header string) {
-		_, err := s.Verify(t.Context(), payments.Callback{Body: body, Header: http.Header{payments.SignatureHeader: {header}}}, nil)
+		_, err := s.Verify(t.Context(), payments.Callback{Body: body, Header: http.Header{payments.SignatureHeader: {header}}})
 		if err == nil {
 			t.Fatal("a notice that nobody signed was accepted")
 		}
 		_, err = s.Verify(t.Context(), payments.Callback{
 			Body: body, Header: http.Header{payments.SignatureHeader: {payments.SignSandbox(secret, time.Now(), body)}},
-		}, nil)
+		})
 		if err != nil && !fault.HasCode(err, "callback_malformed") {
 			t.Fatal(err)
 		}

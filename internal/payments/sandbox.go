@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,27 +23,38 @@ const (
 	// SignatureHeader carries `t=<unix seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>">`; v1 may stand several times.
 	SignatureHeader    = "Vendbox-Signature"
 	signatureTolerance = 300 * time.Second
-	sandboxAccount     = "default"
 )
 
 // Sandbox is the channel for development and tests: complete, but anybody with its secret can say that a payment
 // succeeded.
 type Sandbox struct {
-	secrets [][]byte // the first signs; all verify, so that a secret can be changed while attempts are open
-	now     func() time.Time
+	accounts []sandboxAccount // new attempts are made for the last; all verify
+	now      func() time.Time
 }
 
-// NewSandbox makes the channel. At least one secret is needed.
+type sandboxAccount struct {
+	name    string
+	secrets []string // all verify, so that a secret can be changed while attempts are open
+}
+
+// NewSandbox makes the channel with one account, "default". At least one secret is needed.
 func NewSandbox(now func() time.Time, secrets ...string) *Sandbox {
 	s := &Sandbox{now: now}
-	for _, secret := range secrets {
-		s.secrets = append(s.secrets, []byte(secret))
-	}
+	return s.WithAccount("default", secrets...)
+}
+
+// WithAccount adds an account for new attempts; those there were go on to verify what was begun with them. Call it
+// before the channel is used.
+func (s *Sandbox) WithAccount(name string, secrets ...string) *Sandbox {
+	s.accounts = append(s.accounts, sandboxAccount{name, secrets})
 	return s
 }
 
 // Name is "sandbox".
 func (s *Sandbox) Name() string { return "sandbox" }
+
+// Account is the one that was added last.
+func (s *Sandbox) Account(Attempt) (string, error) { return s.accounts[len(s.accounts)-1].name, nil }
 
 // Begin tells where the signed callback goes.
 func (s *Sandbox) Begin(_ context.Context, attempt Attempt) (Instructions, error) {
@@ -91,8 +103,9 @@ func (n *sandboxNotice) validate() error {
 }
 
 // Verify checks the signature, then reads the body.
-func (s *Sandbox) Verify(_ context.Context, callback Callback, _ func(context.Context, uuid.UUID) (string, error)) (Notice, error) {
-	if err := s.verifySignature(callback.Header.Get(SignatureHeader), callback.Body); err != nil {
+func (s *Sandbox) Verify(_ context.Context, callback Callback) (Notice, error) {
+	account, err := s.verifySignature(callback.Header.Get(SignatureHeader), callback.Body)
+	if err != nil {
 		return Notice{}, err
 	}
 	var body sandboxNotice
@@ -104,42 +117,50 @@ func (s *Sandbox) Verify(_ context.Context, callback Callback, _ func(context.Co
 		return Notice{}, err
 	}
 	return Notice{
-		EventID: body.EventID, Type: body.Type, PaymentID: body.PaymentID, OccurredAt: body.OccurredAt,
+		EventID: body.EventID, Type: body.Type, Account: account, PaymentID: body.PaymentID, OccurredAt: body.OccurredAt,
 		Amount: ordering.Money{Amount: body.Amount, Currency: body.Currency}, Body: callback.Body,
 	}, nil
 }
 
-func (s *Sandbox) verifySignature(header string, body []byte) error {
+// verifySignature gives the account whose secret signed.
+func (s *Sandbox) verifySignature(header string, body []byte) (account string, err error) {
 	if header == "" {
-		return fault.New(fault.Unauthenticated, "callback_unsigned")
+		return "", fault.New(fault.Unauthenticated, "callback_unsigned")
 	}
 	unix, signatures, ok := parseSignature(header)
 	if !ok {
-		return fault.New(fault.Unauthenticated, "callback_signature_invalid")
+		return "", fault.New(fault.Unauthenticated, "callback_signature_invalid")
 	}
 	age := s.now().Sub(time.Unix(unix, 0))
 	if age > signatureTolerance || age < -signatureTolerance {
-		return fault.New(fault.Unauthenticated, "callback_stale")
+		return "", fault.New(fault.Unauthenticated, "callback_stale")
 	}
-	for _, secret := range s.secrets {
-		want := sandboxMAC(secret, unix, body)
-		for _, got := range signatures {
-			if hmac.Equal(got, want) {
-				return nil
-			}
+	for _, account := range s.accounts {
+		if account.signed(unix, body, signatures) {
+			return account.name, nil
 		}
 	}
-	return fault.New(fault.Unauthenticated, "callback_signature_invalid")
+	return "", fault.New(fault.Unauthenticated, "callback_signature_invalid")
+}
+
+func (a sandboxAccount) signed(unix int64, body []byte, signatures [][]byte) bool {
+	for _, secret := range a.secrets {
+		want := sandboxMAC(secret, unix, body)
+		if slices.ContainsFunc(signatures, func(got []byte) bool { return hmac.Equal(got, want) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // SignSandbox makes the signature header of a callback body. Tests, the demo and the benchmark pay with it.
 func SignSandbox(secret string, at time.Time, body []byte) string {
-	mac := sandboxMAC([]byte(secret), at.Unix(), body)
+	mac := sandboxMAC(secret, at.Unix(), body)
 	return "t=" + strconv.FormatInt(at.Unix(), 10) + ",v1=" + hex.EncodeToString(mac)
 }
 
-func sandboxMAC(secret []byte, unix int64, body []byte) []byte {
-	mac := hmac.New(sha256.New, secret)
+func sandboxMAC(secret string, unix int64, body []byte) []byte {
+	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(strconv.AppendInt(nil, unix, 10))
 	mac.Write([]byte{'.'})
 	mac.Write(body)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/vendbox/vendbox/internal/dbq"
@@ -76,7 +75,8 @@ type Payment struct {
 	CreatedAt    time.Time
 }
 
-// Begin starts an attempt to pay an order. Faults: order_not_found, payment_channel_unknown, order_not_payable.
+// Begin starts an attempt to pay an order. Faults: order_not_found, payment_channel_unknown, order_not_payable, and the
+// channel's own.
 func (s *Service) Begin(ctx context.Context, orderID uuid.UUID, channelName string) (Payment, error) {
 	channel, err := s.channel(channelName)
 	if err != nil {
@@ -84,7 +84,7 @@ func (s *Service) Begin(ctx context.Context, orderID uuid.UUID, channelName stri
 	}
 	// The row comes first: a gateway may call back before its own answer has arrived.
 	p, err := s.begin.Do(ctx, Payment{
-		Attempt: Attempt{ID: uuid.Must(uuid.NewV7()), OrderID: orderID, Account: sandboxAccount},
+		Attempt: Attempt{ID: uuid.Must(uuid.NewV7()), OrderID: orderID},
 		Channel: channelName, Status: "pending", CreatedAt: s.now().UTC().Truncate(time.Microsecond),
 	})
 	if err != nil {
@@ -107,12 +107,9 @@ func (s *Service) insert(ctx context.Context, attempts []Payment) ([]groupcommit
 	results := make([]groupcommit.Result[Payment], len(attempts))
 	var columns dbq.PaymentInsertParams
 	for i, p := range attempts {
-		order := orders[p.OrderID]
-		if results[i].Err = payable(order, p); results[i].Err != nil {
+		if p.Attempt, results[i].Err = s.complete(p, orders[p.OrderID]); results[i].Err != nil {
 			continue
 		}
-		p.OrderNumber = order.Number
-		p.Amount = ordering.Money{Amount: order.Total, Currency: order.Currency}
 		results[i].Value = p
 		columns.IDs = append(columns.IDs, p.ID)
 		columns.OrderIds = append(columns.OrderIds, p.OrderID)
@@ -131,14 +128,20 @@ func (s *Service) insert(ctx context.Context, attempts []Payment) ([]groupcommit
 	return results, nil
 }
 
-func payable(order *ordering.Order, p Payment) error {
+// complete adds to an attempt what its order and its channel say.
+func (s *Service) complete(p Payment, order *ordering.Order) (Attempt, error) {
+	attempt := p.Attempt
 	if order == nil {
-		return fault.New(fault.NotFound, "order_not_found", "order_id", p.OrderID)
+		return attempt, fault.New(fault.NotFound, "order_not_found", "order_id", p.OrderID)
 	}
 	if order.Status != ordering.PendingPayment || !p.CreatedAt.Before(order.ExpiresAt) {
-		return fault.New(fault.Conflict, "order_not_payable", "order_id", p.OrderID, "status", order.Status)
+		return attempt, fault.New(fault.Conflict, "order_not_payable", "order_id", p.OrderID, "status", order.Status)
 	}
-	return nil
+	attempt.OrderNumber, attempt.ExpiresAt = order.Number, order.ExpiresAt
+	attempt.Amount = ordering.Money{Amount: order.Total, Currency: order.Currency}
+	var err error
+	attempt.Account, err = s.channels[p.Channel].Account(attempt)
+	return attempt, err
 }
 
 // Receive verifies a callback, records it and applies it. It returns what the gateway wants to hear. A repeated notice
@@ -148,7 +151,7 @@ func (s *Service) Receive(ctx context.Context, channelName string, callback Call
 	if err != nil {
 		return Answer{}, Application{}, err
 	}
-	notice, err := channel.Verify(ctx, callback, s.accountOf(channelName))
+	notice, err := channel.Verify(ctx, callback)
 	if err != nil {
 		return Answer{}, Application{}, err
 	}
@@ -165,14 +168,4 @@ func (s *Service) channel(name string) (*openChannel, error) {
 		return nil, fault.New(fault.NotFound, "payment_channel_unknown", "channel", name)
 	}
 	return channel, nil
-}
-
-func (s *Service) accountOf(channel string) func(context.Context, uuid.UUID) (string, error) {
-	return func(ctx context.Context, id uuid.UUID) (string, error) {
-		account, err := dbq.New(s.pool).PaymentAccount(ctx, dbq.PaymentAccountParams{ID: id, Channel: channel})
-		if errors.Is(err, pgx.ErrNoRows) {
-			return "", fault.New(fault.NotFound, "payment_not_found", "payment_id", id)
-		}
-		return account, err
-	}
 }

@@ -21,6 +21,11 @@ from payment_events e
 join payments p on p.id = e.payment_id
 where e.outcome = 'applied' and (e.amount <> p.amount or e.currency <> p.currency)
 union all
+select e.channel || ' ' || e.event_id, 'notice of another account was applied', p.account, e.account
+from payment_events e
+join payments p on p.id = e.payment_id
+where e.outcome = 'applied' and (e.channel <> p.channel or e.account <> p.account)
+union all
 select e.channel || ' ' || e.event_id, 'notice was applied and its payment has not succeeded', 'succeeded', coalesce(p.status, 'no payment')
 from payment_events e
 left join payments p on p.id = e.payment_id
