@@ -121,7 +121,7 @@ func ReplaceMaster(ctx context.Context, pool *pgxpool.Pool, from, to MasterKey) 
 }
 
 // keysKnowing gives keys that include the one data was made by, reading the keysets again where ours do not.
-func (v *Vault) keysKnowing(purpose Purpose, data []byte) (*keys, error) {
+func (v *Vault) keysKnowing(ctx context.Context, purpose Purpose, data []byte) (*keys, error) {
 	if k := v.keys.Load(); k.knows(purpose, data) {
 		return k, nil
 	}
@@ -136,9 +136,9 @@ func (v *Vault) keysKnowing(purpose Purpose, data []byte) (*keys, error) {
 			return v.keys.Load(), nil
 		}
 		v.reloadedAt = now
+		ctx = context.WithoutCancel(ctx) // or strangers who hang up keep everybody from learning the new key
 	}
-	// Callers have no context to give: unsealing is not I/O but in this one case.
-	ctx, cancel := context.WithTimeout(context.Background(), reloadTimeout)
+	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
 	defer cancel()
 	if err := v.reload(ctx); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package cardvault
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 
@@ -29,7 +30,7 @@ func (v *Vault) OrderToken(id uuid.UUID) string {
 
 // OrderOfToken gives the order that a token opens. Every enabled key verifies, in constant time. A token that is not
 // ours gives the fault access_token_invalid.
-func (v *Vault) OrderOfToken(token string) (uuid.UUID, error) {
+func (v *Vault) OrderOfToken(ctx context.Context, token string) (uuid.UUID, error) {
 	invalid := fault.New(fault.Unauthenticated, "access_token_invalid")
 	if len(token) != tokenEncoding.EncodedLen(tokenBytes) {
 		return uuid.Nil, invalid
@@ -39,7 +40,7 @@ func (v *Vault) OrderOfToken(token string) (uuid.UUID, error) {
 		return uuid.Nil, invalid
 	}
 	id, tag := uuid.UUID(raw[:16]), raw[16:]
-	k, err := v.keysKnowing(PurposeToken, tag)
+	k, err := v.keysKnowing(ctx, PurposeToken, tag)
 	if err != nil {
 		return uuid.Nil, err
 	}

@@ -73,9 +73,10 @@ func (v *Vault) Seal(kind Kind, row uuid.UUID, plaintext []byte) ([]byte, error)
 	return sealed, nil
 }
 
-// Unseal gives back what Seal was given. Errors: ErrUnseal, or the database's where the keysets had to be read again.
-func (v *Vault) Unseal(kind Kind, row uuid.UUID, sealed []byte) ([]byte, error) {
-	k, err := v.keysKnowing(PurposeSeal, sealed)
+// Unseal gives back what Seal was given. It asks the database only where the key is new to this process. Errors:
+// ErrUnseal, or the database's or the context's where the keysets had to be read again.
+func (v *Vault) Unseal(ctx context.Context, kind Kind, row uuid.UUID, sealed []byte) ([]byte, error) {
+	k, err := v.keysKnowing(ctx, PurposeSeal, sealed)
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func TestSealBindsToKindAndRow(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, string(sealed), "AAAA")
 
-	plain, err := v.Unseal(cardvault.KindCard, row, sealed)
+	plain, err := v.Unseal(t.Context(), cardvault.KindCard, row, sealed)
 	require.NoError(t, err)
 	require.Equal(t, "AAAA-BBBB", string(plain))
 
@@ -64,7 +64,7 @@ func TestSealBindsToKindAndRow(t *testing.T) {
 		"empty":        {cardvault.KindCard, row, nil},
 		"unknown key":  {cardvault.KindCard, row, append([]byte{1, 0, 0, 0, 0}, sealed[5:]...)},
 	} {
-		_, err := v.Unseal(try.kind, try.row, try.sealed)
+		_, err := v.Unseal(t.Context(), try.kind, try.row, try.sealed)
 		require.ErrorIs(t, err, cardvault.ErrUnseal, name)
 		require.NotContains(t, err.Error(), "AAAA", name)
 	}
@@ -114,7 +114,7 @@ func TestOpenRace(t *testing.T) {
 		require.NoError(t, errs[i])
 		sealed, err := vaults[i].Seal(cardvault.KindSMS, row, []byte("text"))
 		require.NoError(t, err)
-		plain, err := vaults[(i+1)%len(vaults)].Unseal(cardvault.KindSMS, row, sealed)
+		plain, err := vaults[(i+1)%len(vaults)].Unseal(t.Context(), cardvault.KindSMS, row, sealed)
 		require.NoError(t, err)
 		require.Equal(t, "text", string(plain))
 		require.Equal(t, vaults[0].OrderToken(row), vaults[i].OrderToken(row))
@@ -156,13 +156,37 @@ func TestRotateSeal(t *testing.T) {
 	require.NotEqual(t, before[:5], after[:5], "the key id changes")
 
 	for _, vault := range []*cardvault.Vault{v, other, b.open(t)} {
-		plain, err := vault.Unseal(cardvault.KindCard, row, after)
+		plain, err := vault.Unseal(t.Context(), cardvault.KindCard, row, after)
 		require.NoError(t, err, "a process learns of the new key when it meets it")
 		require.Equal(t, "new", string(plain))
-		plain, err = vault.Unseal(cardvault.KindCard, row, before)
+		plain, err = vault.Unseal(t.Context(), cardvault.KindCard, row, before)
 		require.NoError(t, err)
 		require.Equal(t, "old", string(plain))
 	}
+}
+
+// Who has left does not make us read keys for a seal. A token is checked for strangers, who could leave at once and again
+// and again, so that nobody would ever learn of a new key: it is read for everybody.
+func TestACallerWhoHasLeft(t *testing.T) {
+	t.Parallel()
+	v, b := setup(t)
+	other := b.open(t)
+	require.NoError(t, v.Rotate(t.Context(), cardvault.PurposeSeal))
+	require.NoError(t, v.Rotate(t.Context(), cardvault.PurposeToken))
+	row := uuid.New()
+	sealed, err := v.Seal(cardvault.KindCard, row, []byte("new"))
+	require.NoError(t, err)
+	left, leave := context.WithCancel(t.Context())
+	leave()
+
+	_, err = other.Unseal(left, cardvault.KindCard, row, sealed)
+	require.ErrorIs(t, err, context.Canceled)
+	order, err := other.OrderOfToken(left, v.OrderToken(row))
+	require.NoError(t, err)
+	require.Equal(t, row, order)
+	plain, err := other.Unseal(left, cardvault.KindCard, row, sealed)
+	require.NoError(t, err, "the keysets were all read for the token")
+	require.Equal(t, "new", string(plain))
 }
 
 func TestRotateAtOnceLosesNoKey(t *testing.T) {
@@ -205,7 +229,7 @@ func TestReplaceMaster(t *testing.T) {
 	require.ErrorIs(t, err, cardvault.ErrWrongMasterKey)
 	again, err := cardvault.Open(t.Context(), b.pool, next)
 	require.NoError(t, err)
-	plain, err := again.Unseal(cardvault.KindCard, row, sealed)
+	plain, err := again.Unseal(t.Context(), cardvault.KindCard, row, sealed)
 	require.NoError(t, err)
 	require.Equal(t, "code", string(plain))
 }
@@ -219,7 +243,7 @@ func TestOrderToken(t *testing.T) {
 	require.Regexp(t, `^[A-Za-z0-9_-]{50}$`, token)
 	require.Equal(t, token, v.OrderToken(id))
 
-	got, err := v.OrderOfToken(token)
+	got, err := v.OrderOfToken(t.Context(), token)
 	require.NoError(t, err)
 	require.Equal(t, id, got)
 
@@ -228,7 +252,7 @@ func TestOrderToken(t *testing.T) {
 	require.NotEqual(t, token, fresh)
 	for _, vault := range []*cardvault.Vault{v, other} {
 		for _, token := range []string{token, fresh} {
-			got, err := vault.OrderOfToken(token)
+			got, err := vault.OrderOfToken(t.Context(), token)
 			require.NoError(t, err, "old and new tokens open the order, also where the rotation was not done")
 			require.Equal(t, id, got)
 		}
@@ -249,7 +273,7 @@ func TestOrderTokenRefused(t *testing.T) {
 		}
 	}
 	for _, token := range bad {
-		_, err := v.OrderOfToken(token)
+		_, err := v.OrderOfToken(t.Context(), token)
 		require.True(t, fault.HasCode(err, "access_token_invalid"), "%q: %v", token, err)
 		f, _ := fault.As(err)
 		require.Equal(t, fault.Unauthenticated, f.Kind)
@@ -264,7 +288,7 @@ func FuzzOrderOfToken(f *testing.F) {
 	f.Add(token[:49] + "A")
 	f.Add("")
 	f.Fuzz(func(t *testing.T, guess string) {
-		id, err := v.OrderOfToken(guess)
+		id, err := v.OrderOfToken(t.Context(), guess)
 		if guess == token {
 			require.NoError(t, err)
 			return

@@ -71,7 +71,7 @@ func (s *Server) cardReader(ctx context.Context, in *getCardsInput) (string, err
 	if token == "" {
 		return "", fault.New(fault.Unauthenticated, "api_key_missing")
 	}
-	orderID, err := s.deps.Vault.OrderOfToken(token) //nolint:contextcheck // a new key is read for everybody
+	orderID, err := s.deps.Vault.OrderOfToken(ctx, token)
 	if err != nil {
 		return "", err
 	}

@@ -77,7 +77,7 @@ func (b *testBundle) cards(tb testing.TB, sku string) []string {
 	var sealed []byte
 	for rows.Next() {
 		require.NoError(tb, rows.Scan(&id, &sealed))
-		code, err := b.vault.Unseal(cardvault.KindCard, id, sealed)
+		code, err := b.vault.Unseal(tb.Context(), cardvault.KindCard, id, sealed)
 		require.NoError(tb, err)
 		codes = append(codes, string(code))
 	}

@@ -51,14 +51,14 @@ type problem struct{ code, detail string }
 
 // compose writes the message. A nil problem means that it can be sent; an error, that it can be
 // tried again.
-func (s *Service) compose(d draft) (m Outgoing, segments int, p *problem, err error) {
+func (s *Service) compose(ctx context.Context, d draft) (m Outgoing, segments int, p *problem, err error) {
 	if d.Body == nil {
 		return m, 0, &problem{"template_deleted", "the template was deleted before the message was sent"}, nil
 	}
 	if age := s.now().Sub(d.OpenedAt); age > s.cfg.MaxAge {
 		return m, 0, &problem{"too_old", fmt.Sprintf("the message has waited for %s and is out of date", age.Round(time.Minute))}, nil
 	}
-	to, err := s.recipient(d)
+	to, err := s.recipient(ctx, d)
 	if err != nil {
 		return m, 0, nil, err
 	}
@@ -87,8 +87,8 @@ func (s *Service) compose(d draft) (m Outgoing, segments int, p *problem, err er
 }
 
 // recipient opens the order's contact. It is zero when that does not open or has no number; an error is the database's.
-func (s *Service) recipient(d draft) (contact.Phone, error) {
-	opened, err := s.deps.Vault.Unseal(cardvault.KindContact, d.OrderID, d.ContactSealed)
+func (s *Service) recipient(ctx context.Context, d draft) (contact.Phone, error) {
+	opened, err := s.deps.Vault.Unseal(ctx, cardvault.KindContact, d.OrderID, d.ContactSealed)
 	if errors.Is(err, cardvault.ErrUnseal) {
 		return contact.Phone{}, nil
 	}

@@ -125,7 +125,7 @@ func (s *Sandbox) List(ctx context.Context, cursor string, limit int) ([]Sandbox
 	rows, next := paging.Cut(page, rows, func(row dbq.SMSSandboxMessage) uuid.UUID { return row.ID })
 	messages := make([]SandboxMessage, len(rows))
 	for i, row := range rows {
-		opened, err := s.vault.Unseal(cardvault.KindSMS, row.MessageID, row.Sealed) //nolint:contextcheck // a new key is read for everybody
+		opened, err := s.vault.Unseal(ctx, cardvault.KindSMS, row.MessageID, row.Sealed)
 		if err != nil {
 			return nil, "", fmt.Errorf("sms sandbox: message %s: %w", row.ID, err)
 		}

@@ -51,7 +51,7 @@ func kept(t *testing.T, sandbox *sms.Sandbox, db pgtest.DB, vault *cardvault.Vau
 		var sealed []byte
 		require.NoError(t, db.Pool.QueryRow(t.Context(), `select sealed from sms_sandbox_messages where id = $1`, m.ID).Scan(&sealed))
 		require.NotContains(t, string(sealed), "13800138000")
-		opened, err := vault.Unseal(cardvault.KindSMS, ref, sealed)
+		opened, err := vault.Unseal(t.Context(), cardvault.KindSMS, ref, sealed)
 		require.NoError(t, err)
 		require.Contains(t, string(opened), `"+8613800138000"`)
 		found = append(found, providertest.Message{To: "+8613800138000", Text: m.Text})

@@ -84,7 +84,7 @@ func (a *attempt) run(ctx context.Context) error {
 	if done, err := a.standing(ctx); done {
 		return err
 	}
-	m, segments, problem, err := a.s.compose(a.draft) //nolint:contextcheck // the vault reads a new key for everybody, not for this caller
+	m, segments, problem, err := a.s.compose(ctx, a.draft)
 	if err != nil {
 		return err
 	}

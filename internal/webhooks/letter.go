@@ -60,7 +60,7 @@ func (s *Service) load(ctx context.Context, ids []uuid.UUID) ([]groupcommit.Resu
 	}
 	letters := make(map[uuid.UUID]groupcommit.Result[letter], len(rows))
 	for _, row := range rows {
-		l, err := s.write(row, events, secrets) //nolint:contextcheck // what unsealing may read is kept for everybody
+		l, err := s.write(ctx, row, events, secrets)
 		letters[row.ID] = groupcommit.Result[letter]{Value: l, Err: err}
 	}
 	results := make([]groupcommit.Result[letter], len(ids))
@@ -126,7 +126,8 @@ func (s *Service) validSecrets(
 
 // write makes the letter of one delivery.
 func (s *Service) write(
-	row dbq.WebhookDeliveriesToSendRow, events map[uuid.UUID]dbq.WebhookEventsRow, secrets map[uuid.UUID][]dbq.WebhookSecretsValidRow,
+	ctx context.Context, row dbq.WebhookDeliveriesToSendRow,
+	events map[uuid.UUID]dbq.WebhookEventsRow, secrets map[uuid.UUID][]dbq.WebhookSecretsValidRow,
 ) (letter, error) {
 	l := letter{
 		fate: fateSend, deliveryID: row.ID, endpointID: row.EndpointID, eventID: row.EventID, eventType: row.EventType,
@@ -155,7 +156,7 @@ func (s *Service) write(
 		return letter{}, err
 	}
 	for _, secret := range secrets[row.EndpointID] {
-		key, err := s.deps.Vault.Unseal(cardvault.KindWebhookSecret, secret.ID, secret.Sealed)
+		key, err := s.deps.Vault.Unseal(ctx, cardvault.KindWebhookSecret, secret.ID, secret.Sealed)
 		if err != nil {
 			return letter{}, err
 		}
