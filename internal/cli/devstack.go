@@ -160,16 +160,13 @@ func (d *devStack) startPostgres(ctx context.Context, opts devOptions) (config.C
 	return cfg, nil
 }
 
-// devConfig are serve's defaults, but for what only development may have: plain HTTP, private addresses.
+// devConfig are serve's defaults, but for what development wants: plain HTTP and private addresses, connections enough for
+// all that is in this one process, and nobody who waits long for its end.
 func devConfig() config.Config {
-	return config.Config{
-		Database: config.Database{Schema: pgdb.DefaultSchema, MaxConns: 24},
-		HTTP:     config.HTTP{MaxBody: 1 << 20, MaxUpload: 512 << 20, AccessLog: "errors", ShutdownGrace: 10 * time.Second},
-		Shop:     config.Shop{OrderTTL: 30 * time.Minute, DefaultRegion: "CN"},
-		Workers:  config.Workers{RelayWorkers: 4, CardWorkers: 200, SMSWorkers: 50, WebhookWorkers: 100, UpkeepWorkers: 4},
-		Webhooks: config.Webhooks{AllowHTTP: true, AllowPrivate: true, Timeout: 15 * time.Second, MaxAttempts: 8},
-		SMS:      config.SMS{SMSProvider: "sandbox"},
-	}
+	cfg := config.Defaults()
+	cfg.AllowHTTP, cfg.AllowPrivate = true, true
+	cfg.MaxConns, cfg.ShutdownGrace = 24, 10*time.Second
+	return cfg
 }
 
 func (d *devStack) startSinks(ctx context.Context) error {

@@ -1,7 +1,10 @@
 package config
 
 import (
+	"fmt"
 	"time"
+
+	"github.com/alecthomas/kong"
 )
 
 // Config is all of it, as `vendbox serve` needs it.
@@ -15,6 +18,23 @@ type Config struct {
 	Webhooks `embed:"" group:"Webhooks"`
 	SMS      `embed:"" group:"SMS"`
 	Log      `embed:"" group:"Log"`
+}
+
+// Defaults are what the flags give when nobody sets any. The environment is left out on purpose: what is set there is for
+// a shop, and whoever starts from the defaults (development) must not send messages through its gateway.
+func Defaults() Config {
+	var c Config
+	parser, err := kong.New(&c, kong.NoDefaultHelp())
+	if err != nil {
+		panic(fmt.Sprintf("config: %v", err)) // a tag is wrong
+	}
+	for _, flag := range parser.Model.Flags {
+		flag.Tag.Envs = nil
+		if err := flag.Reset(); err != nil {
+			panic(fmt.Sprintf("config: the default of --%s: %v", flag.Name, err))
+		}
+	}
+	return c
 }
 
 // Groups are the parts of the whole, for Validate and Attrs.

@@ -57,6 +57,17 @@ func TestDefaultsAreUsable(t *testing.T) {
 	require.Equal(t, goodURL, c.DatabaseURL.Reveal())
 }
 
+// Defaults are the flags' own, whatever the environment says.
+func TestDefaultsAreThoseOfTheFlags(t *testing.T) {
+	want := good(t)
+	want.DatabaseURL, want.MasterKey = config.DatabaseURL{}, config.Secret{}
+	t.Setenv("VENDBOX_SMS_PROVIDER", "http")
+	t.Setenv("VENDBOX_ORDER_TTL", "45m")
+	t.Setenv("VENDBOX_DATABASE_URL", goodURL)
+	require.Equal(t, *want, config.Defaults())
+	require.Equal(t, 100, config.Defaults().WebhookWorkers)
+}
+
 func TestEnvironment(t *testing.T) {
 	t.Setenv("VENDBOX_DATABASE_URL", goodURL)
 	t.Setenv("VENDBOX_MASTER_KEY", goodKey)
