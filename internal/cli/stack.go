@@ -112,7 +112,7 @@ func (s *stack) open(ctx context.Context, opts stackOptions) error {
 		s.relay.Close(ctx)
 	})
 	s.openDoorRooms(opts)
-	return nil
+	return errors.Join(s.relay.Measure(s.metrics.Provider()), s.failedJobs.Measure(s.metrics.Provider(), s.log))
 }
 
 func (s *stack) openDatabase(ctx context.Context) error {

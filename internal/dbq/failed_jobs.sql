@@ -48,13 +48,13 @@ from failed_job_interventions
 where failed_job_id = @failed_job_id
 order by id;
 
--- name: FailedJobCountOpen :many
--- What waits for a person.
-select kind, count(*) as open
+-- name: FailedJobsOpen :many
+-- What waits for a person, from the index failed_jobs_open alone.
+select queue, kind, count(*) as jobs, extract(epoch from greatest(now() - min(failed_at), '0'))::float8 as oldest_age
 from failed_jobs
 where status = 'open'
-group by kind
-order by kind;
+group by queue, kind
+order by queue, kind;
 
 -- name: FailedJobsLockRiverRows :many
 -- River's rows are locked before ours, as its own statements and the trigger do.

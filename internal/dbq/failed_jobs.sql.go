@@ -12,40 +12,6 @@ import (
 	"github.com/google/uuid"
 )
 
-const failedJobCountOpen = `-- name: FailedJobCountOpen :many
-select kind, count(*) as open
-from failed_jobs
-where status = 'open'
-group by kind
-order by kind
-`
-
-type FailedJobCountOpenRow struct {
-	Kind string
-	Open int64
-}
-
-// What waits for a person.
-func (q *Queries) FailedJobCountOpen(ctx context.Context) ([]FailedJobCountOpenRow, error) {
-	rows, err := q.db.Query(ctx, failedJobCountOpen)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []FailedJobCountOpenRow
-	for rows.Next() {
-		var i FailedJobCountOpenRow
-		if err := rows.Scan(&i.Kind, &i.Open); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const failedJobGet = `-- name: FailedJobGet :one
 select id, job_id, kind, queue, args, metadata, state, attempt, max_attempts, error, failed_at, status, closed_at
 from failed_jobs
@@ -396,6 +362,47 @@ func (q *Queries) FailedJobsLockRiverRows(ctx context.Context, ids []uuid.UUID) 
 			return nil, err
 		}
 		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const failedJobsOpen = `-- name: FailedJobsOpen :many
+select queue, kind, count(*) as jobs, extract(epoch from greatest(now() - min(failed_at), '0'))::float8 as oldest_age
+from failed_jobs
+where status = 'open'
+group by queue, kind
+order by queue, kind
+`
+
+type FailedJobsOpenRow struct {
+	Queue     string
+	Kind      string
+	Jobs      int64
+	OldestAge float64
+}
+
+// What waits for a person, from the index failed_jobs_open alone.
+func (q *Queries) FailedJobsOpen(ctx context.Context) ([]FailedJobsOpenRow, error) {
+	rows, err := q.db.Query(ctx, failedJobsOpen)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []FailedJobsOpenRow
+	for rows.Next() {
+		var i FailedJobsOpenRow
+		if err := rows.Scan(
+			&i.Queue,
+			&i.Kind,
+			&i.Jobs,
+			&i.OldestAge,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -29,3 +29,24 @@ func (q *Queries) RelayNotify(ctx context.Context, queues []string) error {
 	_, err := q.db.Exec(ctx, relayNotify, queues)
 	return err
 }
+
+const relayOldestAge = `-- name: RelayOldestAge :one
+select coalesce(extract(epoch from greatest(max(now() - first.created_at), '0')), 0)::float8 as seconds
+from unnest(array['scheduled', 'available', 'running', 'retryable']::river_job_state[]) as open_state
+cross join lateral (
+    select job.created_at
+    from river_job job
+    where job.state = open_state and job.queue = 'relay' and job.priority = 1
+    order by job.scheduled_at, job.id
+    limit 1
+) as first
+`
+
+// Seconds since the events of the oldest open safety job: of the one that is first in line in each state, along River's
+// index for fetching.
+func (q *Queries) RelayOldestAge(ctx context.Context) (float64, error) {
+	row := q.db.QueryRow(ctx, relayOldestAge)
+	var seconds float64
+	err := row.Scan(&seconds)
+	return seconds, err
+}

@@ -143,13 +143,13 @@ func (r *Room) Get(ctx context.Context, id uuid.UUID) (Entry, []Intervention, er
 
 // CountOpen says how many entries of each kind wait for a person.
 func (r *Room) CountOpen(ctx context.Context) (map[string]int, error) {
-	rows, err := dbq.New(r.pool).FailedJobCountOpen(ctx)
+	rows, err := dbq.New(r.pool).FailedJobsOpen(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("count failed jobs: %w", err)
 	}
 	counts := make(map[string]int, len(rows))
 	for _, row := range rows {
-		counts[row.Kind] = int(row.Open)
+		counts[row.Kind] += int(row.Jobs)
 	}
 	return counts, nil
 }

@@ -1,0 +1,1 @@
+drop index failed_jobs_open;
