@@ -18,6 +18,7 @@ const (
 	CardsRead       Scope = "cards:read"
 	OrdersRead      Scope = "orders:read"
 	OrdersWrite     Scope = "orders:write"
+	OrdersManage    Scope = "orders:manage"
 	PaymentsWrite   Scope = "payments:write"
 	EventsRead      Scope = "events:read"
 	EventsWrite     Scope = "events:write"
@@ -45,6 +46,7 @@ func Scopes() []ScopeInfo {
 		{CardsRead, "Read the card codes of orders. Every reading is recorded."},
 		{OrdersRead, "List and read orders. It does not show card codes."},
 		{OrdersWrite, "Place orders."},
+		{OrdersManage, "Cancel, hold, release, reject and refund orders; read refunds and settle them."},
 		{PaymentsWrite, "Start payments."},
 		{EventsRead, "Read the event feed."},
 		{EventsWrite, "Append events of your own."},

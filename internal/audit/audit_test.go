@@ -187,7 +187,7 @@ func TestCorruptions(t *testing.T) {
 		},
 		"status without an event": {
 			promise: "I6",
-			sql: `update orders set status = 'canceled' where status = 'pending_payment'; update stock set available = available + 1
+			sql: `update orders set status = 'canceled', closed_at = now() where status = 'pending_payment'; update stock set available = available + 1
 				where product_id = (select id from products where sku = 'card')`,
 			id:   `select ` + unpaid + `::text`,
 			what: "not in the state",
@@ -284,7 +284,7 @@ func TestCorruptions(t *testing.T) {
 			promise: "I10",
 			sql:     `update orders set payment_status = 'refunded', refunded_amount = paid_amount where status = 'completed'`,
 			id:      `select ` + delivered + `::text`,
-			what:    "can still be used",
+			what:    "paid is not",
 		},
 		"money without an order": {
 			promise: "I10",

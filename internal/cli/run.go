@@ -17,6 +17,7 @@ import (
 
 	"github.com/vendbox/vendbox/internal/fulfillment"
 	"github.com/vendbox/vendbox/internal/httpapi"
+	"github.com/vendbox/vendbox/internal/payments"
 	"github.com/vendbox/vendbox/internal/relay"
 	"github.com/vendbox/vendbox/internal/sms"
 	"github.com/vendbox/vendbox/internal/upkeep"
@@ -80,6 +81,7 @@ func (s *stack) newWorkingClient(id string, roster *upkeep.Roster) (*river.Clien
 	}
 	tasks, err := upkeep.New(upkeep.Config{
 		Pool: s.pool, Box: s.box, Inventory: s.inventory, FailedJobs: s.failedJobs, Webhooks: s.webhooks, Log: s.log,
+		More: s.lifeTasks(),
 	})
 	if err != nil {
 		return nil, err
@@ -88,6 +90,7 @@ func (s *stack) newWorkingClient(id string, roster *upkeep.Roster) (*river.Clien
 	river.AddWorker(workers, s.relay.Worker())
 	river.AddWorker(workers, s.delivery)
 	river.AddWorker(workers, s.webhooks.Worker())
+	river.AddWorker(workers, s.payments.Worker())
 	s.sms.AddWorkers(workers)
 	tasks.AddWorkers(workers)
 	client, err := river.NewClient(riverpgxv5.New(s.pool), &river.Config{
@@ -102,6 +105,24 @@ func (s *stack) newWorkingClient(id string, roster *upkeep.Roster) (*river.Clien
 		return nil, fmt.Errorf("river: %w", err)
 	}
 	return client, nil
+}
+
+// lifeTasks are what moves orders along by itself.
+func (s *stack) lifeTasks() []upkeep.Task {
+	said := func(what string, run func(context.Context) (int, error)) func(context.Context) (string, error) {
+		return func(ctx context.Context) (string, error) {
+			n, err := run(ctx)
+			if n == 0 {
+				return "", err
+			}
+			return fmt.Sprintf("%d %s", n, what), err
+		}
+	}
+	return []upkeep.Task{
+		{Name: "expire_orders", Every: time.Second, Timeout: 5 * time.Minute, Run: said("orders expired", s.payments.ExpireDue)},
+		{Name: "ask_gateways", Every: 5 * time.Second, Timeout: 5 * time.Minute, Run: said("lost callbacks found", s.payments.AskGateways)},
+		{Name: "release_restocked", Every: 5 * time.Second, Run: said("held orders have their goods", s.orders.ReleaseRestocked)},
+	}
 }
 
 // riverLog leaves out River's notes on every retry and every statistic: the rooms' own lines say more.
@@ -135,7 +156,7 @@ func (w *working) stop(ctx context.Context, grace time.Duration) error {
 }
 
 // queueNames are all that there are.
-var queueNames = []string{relay.Queue, fulfillment.Queue, sms.Queue, webhooks.Queue, upkeep.Queue}
+var queueNames = []string{relay.Queue, fulfillment.Queue, sms.Queue, webhooks.Queue, payments.Queue, upkeep.Queue}
 
 // queues are those that this process works on.
 func (s *stack) queues() map[string]river.QueueConfig {
@@ -144,6 +165,7 @@ func (s *stack) queues() map[string]river.QueueConfig {
 		fulfillment.Queue: {MaxWorkers: s.cfg.CardWorkers},
 		sms.Queue:         {MaxWorkers: s.cfg.SMSWorkers},
 		webhooks.Queue:    {MaxWorkers: s.cfg.WebhookWorkers},
+		payments.Queue:    {MaxWorkers: s.cfg.PaymentWorkers},
 		upkeep.Queue:      {MaxWorkers: s.cfg.UpkeepWorkers},
 	}
 	for name := range queues {

@@ -105,7 +105,10 @@ func (s *stack) open(ctx context.Context, opts stackOptions) error {
 		return err
 	}
 	//nolint:contextcheck // it relays until Close, whatever becomes of the context
-	s.relay = relay.New(s.pool, s.jobs, s.log, fulfillment.Enlist, s.sms.Enlist, s.webhooks.Enlist)
+	s.relay = relay.New(s.pool, s.jobs, s.log, fulfillment.Enlist, s.sms.Enlist, s.webhooks.Enlist,
+		func(ctx context.Context, tx pgx.Tx, events []outbox.Event) ([]river.InsertManyParams, error) {
+			return s.payments.Enlist(ctx, tx, events) // it is opened after the relay, and closed before
+		})
 	s.onClose(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), relayGrace)
 		defer cancel()
@@ -217,4 +220,4 @@ func placingCommitters() int { return min(max(runtime.GOMAXPROCS(0)/4, 1), 2) }
 // relayGrace is what the fast path gets at the end of the process. The safety jobs have the rest.
 const relayGrace = 5 * time.Second
 
-var errNoWorkers = errors.New("no queue to work on: --queues names none of relay, cards, sms, webhooks, upkeep")
+var errNoWorkers = errors.New("no queue to work on: --queues names none of relay, cards, sms, webhooks, payments, upkeep")

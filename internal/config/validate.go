@@ -139,7 +139,7 @@ func (w *Workers) problems() []string {
 	}
 	for flag, n := range map[string]int{
 		"--relay-workers": w.RelayWorkers, "--card-workers": w.CardWorkers, "--sms-workers": w.SMSWorkers,
-		"--webhook-workers": w.WebhookWorkers, "--upkeep-workers": w.UpkeepWorkers,
+		"--webhook-workers": w.WebhookWorkers, "--payment-workers": w.PaymentWorkers, "--upkeep-workers": w.UpkeepWorkers,
 	} {
 		between(&l, flag, n, 1, 10_000) // River's own bound
 	}

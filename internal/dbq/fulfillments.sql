@@ -1,11 +1,11 @@
 -- name: FulfillmentInsert :many
--- The ledger of the hop: an order's delivery is enlisted once, for good.
+-- The ledger of the hop: each event has its order delivered once, for good.
 -- In the order of the key, or two who enlist the same orders would wait for each other.
 insert into fulfillments (order_id, event_id)
 select order_id, event_id
 from (select unnest(@order_ids::uuid[]) as order_id, unnest(@event_ids::uuid[]) as event_id) as paid
-order by order_id
-on conflict (order_id) do nothing
+order by order_id, event_id
+on conflict (order_id, event_id) do nothing
 returning order_id;
 
 -- name: CardClaim :many
@@ -30,7 +30,7 @@ insert into card_deliveries (order_id, line, unit, card_id, delivered_at)
 select unnest(@order_ids::uuid[]), unnest(@lines::int[]), unnest(@units::int[]), unnest(@card_ids::uuid[]), @delivered_at::timestamptz;
 
 -- name: OrderItemFulfill :exec
-update order_items set fulfilled_quantity = quantity where order_id = any(@order_ids::uuid[]);
+update order_items set fulfilled_quantity = quantity - returned_quantity where order_id = any(@order_ids::uuid[]);
 
 -- name: CardsOfOrder :many
 select d.line, d.unit, i.sku, c.id, c.sealed, c.expires_at
@@ -53,3 +53,18 @@ select wanted.product_id::uuid as product_id,
               and (cards.expires_at is null or cards.expires_at > @now::timestamptz)
             limit wanted.quantity) as found) as available
 from (select unnest(@product_ids::uuid[]) as product_id, unnest(@quantities::bigint[]) as quantity) as wanted;
+
+-- name: CardRevokeUnits :execrows
+-- The last units of a line that can still be used lose their cards: these are never sold again.
+update cards c
+set state = 'revoked'
+from (select unnest(@order_ids::uuid[]) as order_id, unnest(@lines::int[]) as line, unnest(@quantities::int[]) as quantity) as n
+cross join lateral (
+    select d.card_id
+    from card_deliveries d
+    join cards on cards.id = d.card_id and (cards.state = 'delivered') is true
+    where d.order_id = n.order_id and d.line = n.line
+    order by d.unit desc
+    limit n.quantity
+) as d
+where c.id = d.card_id;

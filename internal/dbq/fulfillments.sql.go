@@ -157,6 +157,36 @@ func (q *Queries) CardRevealInsert(ctx context.Context, arg CardRevealInsertPara
 	return err
 }
 
+const cardRevokeUnits = `-- name: CardRevokeUnits :execrows
+update cards c
+set state = 'revoked'
+from (select unnest($1::uuid[]) as order_id, unnest($2::int[]) as line, unnest($3::int[]) as quantity) as n
+cross join lateral (
+    select d.card_id
+    from card_deliveries d
+    join cards on cards.id = d.card_id and (cards.state = 'delivered') is true
+    where d.order_id = n.order_id and d.line = n.line
+    order by d.unit desc
+    limit n.quantity
+) as d
+where c.id = d.card_id
+`
+
+type CardRevokeUnitsParams struct {
+	OrderIds   []uuid.UUID
+	Lines      []int32
+	Quantities []int32
+}
+
+// The last units of a line that can still be used lose their cards: these are never sold again.
+func (q *Queries) CardRevokeUnits(ctx context.Context, arg CardRevokeUnitsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, cardRevokeUnits, arg.OrderIds, arg.Lines, arg.Quantities)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const cardsOfOrder = `-- name: CardsOfOrder :many
 select d.line, d.unit, i.sku, c.id, c.sealed, c.expires_at
 from card_deliveries d
@@ -206,8 +236,8 @@ const fulfillmentInsert = `-- name: FulfillmentInsert :many
 insert into fulfillments (order_id, event_id)
 select order_id, event_id
 from (select unnest($1::uuid[]) as order_id, unnest($2::uuid[]) as event_id) as paid
-order by order_id
-on conflict (order_id) do nothing
+order by order_id, event_id
+on conflict (order_id, event_id) do nothing
 returning order_id
 `
 
@@ -216,7 +246,7 @@ type FulfillmentInsertParams struct {
 	EventIds []uuid.UUID
 }
 
-// The ledger of the hop: an order's delivery is enlisted once, for good.
+// The ledger of the hop: each event has its order delivered once, for good.
 // In the order of the key, or two who enlist the same orders would wait for each other.
 func (q *Queries) FulfillmentInsert(ctx context.Context, arg FulfillmentInsertParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, fulfillmentInsert, arg.OrderIds, arg.EventIds)
@@ -239,7 +269,7 @@ func (q *Queries) FulfillmentInsert(ctx context.Context, arg FulfillmentInsertPa
 }
 
 const orderItemFulfill = `-- name: OrderItemFulfill :exec
-update order_items set fulfilled_quantity = quantity where order_id = any($1::uuid[])
+update order_items set fulfilled_quantity = quantity - returned_quantity where order_id = any($1::uuid[])
 `
 
 func (q *Queries) OrderItemFulfill(ctx context.Context, orderIds []uuid.UUID) error {

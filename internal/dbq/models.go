@@ -43,18 +43,6 @@ type Keyset struct {
 	UpdatedAt time.Time
 }
 
-type OrderItem struct {
-	OrderID           uuid.UUID
-	Line              int32
-	ProductID         uuid.UUID
-	SKU               string
-	Name              string
-	Kind              string
-	Quantity          int32
-	FulfilledQuantity int32
-	UnitPriceAmount   int64
-}
-
 type SMSSandboxMessage struct {
 	ID        uuid.UUID
 	MessageID uuid.UUID

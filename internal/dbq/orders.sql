@@ -57,7 +57,8 @@ select exists (select from orders where id = @id);
 
 -- name: OrderByIDs :many
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
-       paid_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at, completed_at
+       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
+       completed_at, closed_at
 from orders
 where id = any(@ids::uuid[]);
 
@@ -65,39 +66,111 @@ where id = any(@ids::uuid[]);
 -- Locks the orders in id order: the second lock, after stock. "no key" lets the foreign keys of others (a ledger's, a
 -- payment's) be checked meanwhile; two who change an order still wait for each other.
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
-       paid_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at, completed_at
+       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
+       completed_at, closed_at
 from orders
 where id = any(@ids::uuid[])
 order by id
 for no key update;
 
 -- name: OrderItemsByOrderIDs :many
-select order_id, line, product_id, sku, name, kind, quantity, fulfilled_quantity, unit_price_amount
+select order_id, line, product_id, sku, name, kind, quantity, fulfilled_quantity, refunded_quantity, returned_quantity,
+       unit_price_amount
 from order_items
 where order_id = any(@order_ids::uuid[])
 order by order_id, line;
 
 -- name: OrderSave :exec
--- Writes what a transition may change, for orders that the same transaction has locked. The zero time stands for null.
+-- Writes what a step may change, for orders that the same transaction has locked. The guard is the sequence they were read
+-- at: whoever saves an order that has moved on since changes no row, and the transaction fails. The zero time stands for null.
 update orders o
 set status = n.status, payment_status = n.payment_status, fulfillment_status = n.fulfillment_status,
     hold_reason = nullif(n.hold_reason, ''), exception_code = nullif(n.exception_code, ''), paid_amount = n.paid_amount,
-    sequence = n.sequence, paid_at = n.paid_at, completed_at = n.completed_at
+    refunded_amount = n.refunded_amount, sequence = n.sequence, expires_at = n.expires_at, paid_at = n.paid_at,
+    completed_at = n.completed_at, closed_at = n.closed_at
 from (select unnest(@ids::uuid[]) as id,
+             unnest(@read_at::int[]) as read_at,
              unnest(@statuses::text[]) as status,
              unnest(@payment_statuses::text[]) as payment_status,
              unnest(@fulfillment_statuses::text[]) as fulfillment_status,
              unnest(@hold_reasons::text[]) as hold_reason,
              unnest(@exception_codes::text[]) as exception_code,
              unnest(@paid_amounts::bigint[]) as paid_amount,
+             unnest(@refunded_amounts::bigint[]) as refunded_amount,
              unnest(@sequences::int[]) as sequence,
+             unnest(@expires_at::timestamptz[]) as expires_at,
              nullif(unnest(@paid_at::timestamptz[]), '0001-01-01 00:00:00+00') as paid_at,
-             nullif(unnest(@completed_at::timestamptz[]), '0001-01-01 00:00:00+00') as completed_at) as n
-where o.id = n.id;
+             nullif(unnest(@completed_at::timestamptz[]), '0001-01-01 00:00:00+00') as completed_at,
+             nullif(unnest(@closed_at::timestamptz[]), '0001-01-01 00:00:00+00') as closed_at) as n
+where o.id = n.id and (o.sequence = n.read_at) is true;
+
+-- name: OrderTimelineInsert :exec
+insert into order_timeline (order_id, sequence, event, status, payment_status, fulfillment_status, actor, reason,
+                            traceparent, at)
+select unnest(@order_ids::uuid[]), unnest(@sequences::int[]), unnest(@events::text[]), unnest(@statuses::text[]),
+       unnest(@payment_statuses::text[]), unnest(@fulfillment_statuses::text[]), unnest(@actors::text[]),
+       unnest(@reasons::text[]), unnest(@traceparents::text[]), @at::timestamptz;
+
+-- name: OrderTimeline :many
+select sequence, event, status, payment_status, fulfillment_status, actor, reason, traceparent, at
+from order_timeline
+where order_id = @order_id
+order by sequence;
+
+-- name: OrderPlacedBy :one
+select o.placed_at, o.traceparent, coalesce((select k.prefix from api_keys k where k.id = o.api_key_id), 'unknown')::text as key_prefix
+from orders o
+where o.id = @id;
+
+-- name: OrderDue :many
+-- The unpaid orders whose time is over, the oldest first, by the index on them. No lock: whoever ends them looks again.
+select id, expires_at
+from orders
+where payment_status = 'unpaid' and status in ('pending_payment', 'on_hold') and expires_at <= @now::timestamptz
+  and (expires_at, id) > (@after_time::timestamptz, @after_id::uuid)
+order by expires_at, id
+limit @max_rows;
+
+-- name: OrderStanding :many
+-- How the orders stand, without a lock: what has to be locked before them depends on it.
+select id, status
+from orders
+where id = any(@ids::uuid[]);
+
+-- name: OrderProducts :many
+select distinct product_id
+from order_items
+where order_id = any(@order_ids::uuid[]);
+
+-- name: OrderLockFree :many
+-- As OrderLockByIDs, but orders that somebody else is at are left to them.
+select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
+       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
+       completed_at, closed_at
+from orders
+where id = any(@ids::uuid[])
+order by id
+for no key update skip locked;
+
+-- name: OrderHeldFor :many
+-- Paid orders that wait for goods, in the order in which they were placed.
+select o.id
+from orders o
+where o.status = 'on_hold' and (o.hold_reason = any(@reasons::text[])) is true
+order by o.id
+limit @max_rows;
+
+-- name: OrderItemsRefund :exec
+update order_items i
+set refunded_quantity = i.refunded_quantity + n.refunded, returned_quantity = i.returned_quantity + n.returned
+from (select unnest(@order_ids::uuid[]) as order_id, unnest(@lines::int[]) as line,
+             unnest(@refunded::int[]) as refunded, unnest(@returned::int[]) as returned) as n
+where i.order_id = n.order_id and i.line = n.line;
 
 -- name: OrderList :many
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
-       paid_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at, completed_at
+       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
+       completed_at, closed_at
 from orders
 where id < @before::uuid
 order by id desc
@@ -105,7 +178,8 @@ limit @max_rows;
 
 -- name: OrderListByStatus :many
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
-       paid_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at, completed_at
+       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
+       completed_at, closed_at
 from orders
 where status = @status and id < @before::uuid
 order by id desc
@@ -113,7 +187,8 @@ limit @max_rows;
 
 -- name: OrderListByPhone :many
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
-       paid_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at, completed_at
+       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
+       completed_at, closed_at
 from orders
 where phone_fingerprint = @fingerprint::bytea and id < @before::uuid and (@status::text = '' or status = @status::text)
 order by id desc
@@ -121,7 +196,8 @@ limit @max_rows;
 
 -- name: OrderListByEmail :many
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
-       paid_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at, completed_at
+       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
+       completed_at, closed_at
 from orders
 where email_fingerprint = @fingerprint::bytea and id < @before::uuid and (@status::text = '' or status = @status::text)
 order by id desc

@@ -14,7 +14,8 @@ import (
 
 const orderByIDs = `-- name: OrderByIDs :many
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
-       paid_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at, completed_at
+       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
+       completed_at, closed_at
 from orders
 where id = any($1::uuid[])
 `
@@ -30,6 +31,7 @@ type OrderByIDsRow struct {
 	Currency          string
 	TotalAmount       int64
 	PaidAmount        int64
+	RefundedAmount    int64
 	ContactMasked     []byte
 	Locale            string
 	Metadata          []byte
@@ -39,6 +41,7 @@ type OrderByIDsRow struct {
 	ExpiresAt         time.Time
 	PaidAt            *time.Time
 	CompletedAt       *time.Time
+	ClosedAt          *time.Time
 }
 
 func (q *Queries) OrderByIDs(ctx context.Context, ids []uuid.UUID) ([]OrderByIDsRow, error) {
@@ -61,6 +64,7 @@ func (q *Queries) OrderByIDs(ctx context.Context, ids []uuid.UUID) ([]OrderByIDs
 			&i.Currency,
 			&i.TotalAmount,
 			&i.PaidAmount,
+			&i.RefundedAmount,
 			&i.ContactMasked,
 			&i.Locale,
 			&i.Metadata,
@@ -70,7 +74,55 @@ func (q *Queries) OrderByIDs(ctx context.Context, ids []uuid.UUID) ([]OrderByIDs
 			&i.ExpiresAt,
 			&i.PaidAt,
 			&i.CompletedAt,
+			&i.ClosedAt,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const orderDue = `-- name: OrderDue :many
+select id, expires_at
+from orders
+where payment_status = 'unpaid' and status in ('pending_payment', 'on_hold') and expires_at <= $1::timestamptz
+  and (expires_at, id) > ($2::timestamptz, $3::uuid)
+order by expires_at, id
+limit $4
+`
+
+type OrderDueParams struct {
+	Now       time.Time
+	AfterTime time.Time
+	AfterID   uuid.UUID
+	MaxRows   int32
+}
+
+type OrderDueRow struct {
+	ID        uuid.UUID
+	ExpiresAt time.Time
+}
+
+// The unpaid orders whose time is over, the oldest first, by the index on them. No lock: whoever ends them looks again.
+func (q *Queries) OrderDue(ctx context.Context, arg OrderDueParams) ([]OrderDueRow, error) {
+	rows, err := q.db.Query(ctx, orderDue,
+		arg.Now,
+		arg.AfterTime,
+		arg.AfterID,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OrderDueRow
+	for rows.Next() {
+		var i OrderDueRow
+		if err := rows.Scan(&i.ID, &i.ExpiresAt); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -90,6 +142,40 @@ func (q *Queries) OrderExists(ctx context.Context, id uuid.UUID) (bool, error) {
 	var exists bool
 	err := row.Scan(&exists)
 	return exists, err
+}
+
+const orderHeldFor = `-- name: OrderHeldFor :many
+select o.id
+from orders o
+where o.status = 'on_hold' and (o.hold_reason = any($1::text[])) is true
+order by o.id
+limit $2
+`
+
+type OrderHeldForParams struct {
+	Reasons []string
+	MaxRows int32
+}
+
+// Paid orders that wait for goods, in the order in which they were placed.
+func (q *Queries) OrderHeldFor(ctx context.Context, arg OrderHeldForParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, orderHeldFor, arg.Reasons, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const orderIDsByIdempotencyKey = `-- name: OrderIDsByIdempotencyKey :many
@@ -238,21 +324,36 @@ func (q *Queries) OrderItemInsert(ctx context.Context, arg OrderItemInsertParams
 }
 
 const orderItemsByOrderIDs = `-- name: OrderItemsByOrderIDs :many
-select order_id, line, product_id, sku, name, kind, quantity, fulfilled_quantity, unit_price_amount
+select order_id, line, product_id, sku, name, kind, quantity, fulfilled_quantity, refunded_quantity, returned_quantity,
+       unit_price_amount
 from order_items
 where order_id = any($1::uuid[])
 order by order_id, line
 `
 
-func (q *Queries) OrderItemsByOrderIDs(ctx context.Context, orderIds []uuid.UUID) ([]OrderItem, error) {
+type OrderItemsByOrderIDsRow struct {
+	OrderID           uuid.UUID
+	Line              int32
+	ProductID         uuid.UUID
+	SKU               string
+	Name              string
+	Kind              string
+	Quantity          int32
+	FulfilledQuantity int32
+	RefundedQuantity  int32
+	ReturnedQuantity  int32
+	UnitPriceAmount   int64
+}
+
+func (q *Queries) OrderItemsByOrderIDs(ctx context.Context, orderIds []uuid.UUID) ([]OrderItemsByOrderIDsRow, error) {
 	rows, err := q.db.Query(ctx, orderItemsByOrderIDs, orderIds)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []OrderItem
+	var items []OrderItemsByOrderIDsRow
 	for rows.Next() {
-		var i OrderItem
+		var i OrderItemsByOrderIDsRow
 		if err := rows.Scan(
 			&i.OrderID,
 			&i.Line,
@@ -262,6 +363,8 @@ func (q *Queries) OrderItemsByOrderIDs(ctx context.Context, orderIds []uuid.UUID
 			&i.Kind,
 			&i.Quantity,
 			&i.FulfilledQuantity,
+			&i.RefundedQuantity,
+			&i.ReturnedQuantity,
 			&i.UnitPriceAmount,
 		); err != nil {
 			return nil, err
@@ -274,9 +377,35 @@ func (q *Queries) OrderItemsByOrderIDs(ctx context.Context, orderIds []uuid.UUID
 	return items, nil
 }
 
+const orderItemsRefund = `-- name: OrderItemsRefund :exec
+update order_items i
+set refunded_quantity = i.refunded_quantity + n.refunded, returned_quantity = i.returned_quantity + n.returned
+from (select unnest($1::uuid[]) as order_id, unnest($2::int[]) as line,
+             unnest($3::int[]) as refunded, unnest($4::int[]) as returned) as n
+where i.order_id = n.order_id and i.line = n.line
+`
+
+type OrderItemsRefundParams struct {
+	OrderIds []uuid.UUID
+	Lines    []int32
+	Refunded []int32
+	Returned []int32
+}
+
+func (q *Queries) OrderItemsRefund(ctx context.Context, arg OrderItemsRefundParams) error {
+	_, err := q.db.Exec(ctx, orderItemsRefund,
+		arg.OrderIds,
+		arg.Lines,
+		arg.Refunded,
+		arg.Returned,
+	)
+	return err
+}
+
 const orderList = `-- name: OrderList :many
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
-       paid_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at, completed_at
+       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
+       completed_at, closed_at
 from orders
 where id < $1::uuid
 order by id desc
@@ -299,6 +428,7 @@ type OrderListRow struct {
 	Currency          string
 	TotalAmount       int64
 	PaidAmount        int64
+	RefundedAmount    int64
 	ContactMasked     []byte
 	Locale            string
 	Metadata          []byte
@@ -308,6 +438,7 @@ type OrderListRow struct {
 	ExpiresAt         time.Time
 	PaidAt            *time.Time
 	CompletedAt       *time.Time
+	ClosedAt          *time.Time
 }
 
 func (q *Queries) OrderList(ctx context.Context, arg OrderListParams) ([]OrderListRow, error) {
@@ -330,6 +461,7 @@ func (q *Queries) OrderList(ctx context.Context, arg OrderListParams) ([]OrderLi
 			&i.Currency,
 			&i.TotalAmount,
 			&i.PaidAmount,
+			&i.RefundedAmount,
 			&i.ContactMasked,
 			&i.Locale,
 			&i.Metadata,
@@ -339,6 +471,7 @@ func (q *Queries) OrderList(ctx context.Context, arg OrderListParams) ([]OrderLi
 			&i.ExpiresAt,
 			&i.PaidAt,
 			&i.CompletedAt,
+			&i.ClosedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -352,7 +485,8 @@ func (q *Queries) OrderList(ctx context.Context, arg OrderListParams) ([]OrderLi
 
 const orderListByEmail = `-- name: OrderListByEmail :many
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
-       paid_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at, completed_at
+       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
+       completed_at, closed_at
 from orders
 where email_fingerprint = $1::bytea and id < $2::uuid and ($3::text = '' or status = $3::text)
 order by id desc
@@ -377,6 +511,7 @@ type OrderListByEmailRow struct {
 	Currency          string
 	TotalAmount       int64
 	PaidAmount        int64
+	RefundedAmount    int64
 	ContactMasked     []byte
 	Locale            string
 	Metadata          []byte
@@ -386,6 +521,7 @@ type OrderListByEmailRow struct {
 	ExpiresAt         time.Time
 	PaidAt            *time.Time
 	CompletedAt       *time.Time
+	ClosedAt          *time.Time
 }
 
 func (q *Queries) OrderListByEmail(ctx context.Context, arg OrderListByEmailParams) ([]OrderListByEmailRow, error) {
@@ -413,6 +549,7 @@ func (q *Queries) OrderListByEmail(ctx context.Context, arg OrderListByEmailPara
 			&i.Currency,
 			&i.TotalAmount,
 			&i.PaidAmount,
+			&i.RefundedAmount,
 			&i.ContactMasked,
 			&i.Locale,
 			&i.Metadata,
@@ -422,6 +559,7 @@ func (q *Queries) OrderListByEmail(ctx context.Context, arg OrderListByEmailPara
 			&i.ExpiresAt,
 			&i.PaidAt,
 			&i.CompletedAt,
+			&i.ClosedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -435,7 +573,8 @@ func (q *Queries) OrderListByEmail(ctx context.Context, arg OrderListByEmailPara
 
 const orderListByPhone = `-- name: OrderListByPhone :many
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
-       paid_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at, completed_at
+       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
+       completed_at, closed_at
 from orders
 where phone_fingerprint = $1::bytea and id < $2::uuid and ($3::text = '' or status = $3::text)
 order by id desc
@@ -460,6 +599,7 @@ type OrderListByPhoneRow struct {
 	Currency          string
 	TotalAmount       int64
 	PaidAmount        int64
+	RefundedAmount    int64
 	ContactMasked     []byte
 	Locale            string
 	Metadata          []byte
@@ -469,6 +609,7 @@ type OrderListByPhoneRow struct {
 	ExpiresAt         time.Time
 	PaidAt            *time.Time
 	CompletedAt       *time.Time
+	ClosedAt          *time.Time
 }
 
 func (q *Queries) OrderListByPhone(ctx context.Context, arg OrderListByPhoneParams) ([]OrderListByPhoneRow, error) {
@@ -496,6 +637,7 @@ func (q *Queries) OrderListByPhone(ctx context.Context, arg OrderListByPhonePara
 			&i.Currency,
 			&i.TotalAmount,
 			&i.PaidAmount,
+			&i.RefundedAmount,
 			&i.ContactMasked,
 			&i.Locale,
 			&i.Metadata,
@@ -505,6 +647,7 @@ func (q *Queries) OrderListByPhone(ctx context.Context, arg OrderListByPhonePara
 			&i.ExpiresAt,
 			&i.PaidAt,
 			&i.CompletedAt,
+			&i.ClosedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -518,7 +661,8 @@ func (q *Queries) OrderListByPhone(ctx context.Context, arg OrderListByPhonePara
 
 const orderListByStatus = `-- name: OrderListByStatus :many
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
-       paid_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at, completed_at
+       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
+       completed_at, closed_at
 from orders
 where status = $1 and id < $2::uuid
 order by id desc
@@ -542,6 +686,7 @@ type OrderListByStatusRow struct {
 	Currency          string
 	TotalAmount       int64
 	PaidAmount        int64
+	RefundedAmount    int64
 	ContactMasked     []byte
 	Locale            string
 	Metadata          []byte
@@ -551,6 +696,7 @@ type OrderListByStatusRow struct {
 	ExpiresAt         time.Time
 	PaidAt            *time.Time
 	CompletedAt       *time.Time
+	ClosedAt          *time.Time
 }
 
 func (q *Queries) OrderListByStatus(ctx context.Context, arg OrderListByStatusParams) ([]OrderListByStatusRow, error) {
@@ -573,6 +719,7 @@ func (q *Queries) OrderListByStatus(ctx context.Context, arg OrderListByStatusPa
 			&i.Currency,
 			&i.TotalAmount,
 			&i.PaidAmount,
+			&i.RefundedAmount,
 			&i.ContactMasked,
 			&i.Locale,
 			&i.Metadata,
@@ -582,6 +729,7 @@ func (q *Queries) OrderListByStatus(ctx context.Context, arg OrderListByStatusPa
 			&i.ExpiresAt,
 			&i.PaidAt,
 			&i.CompletedAt,
+			&i.ClosedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -595,7 +743,8 @@ func (q *Queries) OrderListByStatus(ctx context.Context, arg OrderListByStatusPa
 
 const orderLockByIDs = `-- name: OrderLockByIDs :many
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
-       paid_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at, completed_at
+       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
+       completed_at, closed_at
 from orders
 where id = any($1::uuid[])
 order by id
@@ -613,6 +762,7 @@ type OrderLockByIDsRow struct {
 	Currency          string
 	TotalAmount       int64
 	PaidAmount        int64
+	RefundedAmount    int64
 	ContactMasked     []byte
 	Locale            string
 	Metadata          []byte
@@ -622,6 +772,7 @@ type OrderLockByIDsRow struct {
 	ExpiresAt         time.Time
 	PaidAt            *time.Time
 	CompletedAt       *time.Time
+	ClosedAt          *time.Time
 }
 
 // Locks the orders in id order: the second lock, after stock. "no key" lets the foreign keys of others (a ledger's, a
@@ -646,6 +797,7 @@ func (q *Queries) OrderLockByIDs(ctx context.Context, ids []uuid.UUID) ([]OrderL
 			&i.Currency,
 			&i.TotalAmount,
 			&i.PaidAmount,
+			&i.RefundedAmount,
 			&i.ContactMasked,
 			&i.Locale,
 			&i.Metadata,
@@ -655,6 +807,84 @@ func (q *Queries) OrderLockByIDs(ctx context.Context, ids []uuid.UUID) ([]OrderL
 			&i.ExpiresAt,
 			&i.PaidAt,
 			&i.CompletedAt,
+			&i.ClosedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const orderLockFree = `-- name: OrderLockFree :many
+select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
+       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
+       completed_at, closed_at
+from orders
+where id = any($1::uuid[])
+order by id
+for no key update skip locked
+`
+
+type OrderLockFreeRow struct {
+	ID                uuid.UUID
+	Number            string
+	Status            string
+	PaymentStatus     string
+	FulfillmentStatus string
+	HoldReason        *string
+	ExceptionCode     *string
+	Currency          string
+	TotalAmount       int64
+	PaidAmount        int64
+	RefundedAmount    int64
+	ContactMasked     []byte
+	Locale            string
+	Metadata          []byte
+	Sequence          int32
+	Traceparent       string
+	PlacedAt          time.Time
+	ExpiresAt         time.Time
+	PaidAt            *time.Time
+	CompletedAt       *time.Time
+	ClosedAt          *time.Time
+}
+
+// As OrderLockByIDs, but orders that somebody else is at are left to them.
+func (q *Queries) OrderLockFree(ctx context.Context, ids []uuid.UUID) ([]OrderLockFreeRow, error) {
+	rows, err := q.db.Query(ctx, orderLockFree, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OrderLockFreeRow
+	for rows.Next() {
+		var i OrderLockFreeRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Number,
+			&i.Status,
+			&i.PaymentStatus,
+			&i.FulfillmentStatus,
+			&i.HoldReason,
+			&i.ExceptionCode,
+			&i.Currency,
+			&i.TotalAmount,
+			&i.PaidAmount,
+			&i.RefundedAmount,
+			&i.ContactMasked,
+			&i.Locale,
+			&i.Metadata,
+			&i.Sequence,
+			&i.Traceparent,
+			&i.PlacedAt,
+			&i.ExpiresAt,
+			&i.PaidAt,
+			&i.CompletedAt,
+			&i.ClosedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -716,52 +946,143 @@ func (q *Queries) OrderLockStock(ctx context.Context, skus []string) ([]OrderLoc
 	return items, nil
 }
 
+const orderPlacedBy = `-- name: OrderPlacedBy :one
+select o.placed_at, o.traceparent, coalesce((select k.prefix from api_keys k where k.id = o.api_key_id), 'unknown')::text as key_prefix
+from orders o
+where o.id = $1
+`
+
+type OrderPlacedByRow struct {
+	PlacedAt    time.Time
+	Traceparent string
+	KeyPrefix   string
+}
+
+func (q *Queries) OrderPlacedBy(ctx context.Context, id uuid.UUID) (OrderPlacedByRow, error) {
+	row := q.db.QueryRow(ctx, orderPlacedBy, id)
+	var i OrderPlacedByRow
+	err := row.Scan(&i.PlacedAt, &i.Traceparent, &i.KeyPrefix)
+	return i, err
+}
+
+const orderProducts = `-- name: OrderProducts :many
+select distinct product_id
+from order_items
+where order_id = any($1::uuid[])
+`
+
+func (q *Queries) OrderProducts(ctx context.Context, orderIds []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, orderProducts, orderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var product_id uuid.UUID
+		if err := rows.Scan(&product_id); err != nil {
+			return nil, err
+		}
+		items = append(items, product_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const orderSave = `-- name: OrderSave :exec
 update orders o
 set status = n.status, payment_status = n.payment_status, fulfillment_status = n.fulfillment_status,
     hold_reason = nullif(n.hold_reason, ''), exception_code = nullif(n.exception_code, ''), paid_amount = n.paid_amount,
-    sequence = n.sequence, paid_at = n.paid_at, completed_at = n.completed_at
+    refunded_amount = n.refunded_amount, sequence = n.sequence, expires_at = n.expires_at, paid_at = n.paid_at,
+    completed_at = n.completed_at, closed_at = n.closed_at
 from (select unnest($1::uuid[]) as id,
-             unnest($2::text[]) as status,
-             unnest($3::text[]) as payment_status,
-             unnest($4::text[]) as fulfillment_status,
-             unnest($5::text[]) as hold_reason,
-             unnest($6::text[]) as exception_code,
-             unnest($7::bigint[]) as paid_amount,
-             unnest($8::int[]) as sequence,
-             nullif(unnest($9::timestamptz[]), '0001-01-01 00:00:00+00') as paid_at,
-             nullif(unnest($10::timestamptz[]), '0001-01-01 00:00:00+00') as completed_at) as n
-where o.id = n.id
+             unnest($2::int[]) as read_at,
+             unnest($3::text[]) as status,
+             unnest($4::text[]) as payment_status,
+             unnest($5::text[]) as fulfillment_status,
+             unnest($6::text[]) as hold_reason,
+             unnest($7::text[]) as exception_code,
+             unnest($8::bigint[]) as paid_amount,
+             unnest($9::bigint[]) as refunded_amount,
+             unnest($10::int[]) as sequence,
+             unnest($11::timestamptz[]) as expires_at,
+             nullif(unnest($12::timestamptz[]), '0001-01-01 00:00:00+00') as paid_at,
+             nullif(unnest($13::timestamptz[]), '0001-01-01 00:00:00+00') as completed_at,
+             nullif(unnest($14::timestamptz[]), '0001-01-01 00:00:00+00') as closed_at) as n
+where o.id = n.id and (o.sequence = n.read_at) is true
 `
 
 type OrderSaveParams struct {
 	IDs                 []uuid.UUID
+	ReadAt              []int32
 	Statuses            []string
 	PaymentStatuses     []string
 	FulfillmentStatuses []string
 	HoldReasons         []string
 	ExceptionCodes      []string
 	PaidAmounts         []int64
+	RefundedAmounts     []int64
 	Sequences           []int32
+	ExpiresAt           []time.Time
 	PaidAt              []time.Time
 	CompletedAt         []time.Time
+	ClosedAt            []time.Time
 }
 
-// Writes what a transition may change, for orders that the same transaction has locked. The zero time stands for null.
+// Writes what a step may change, for orders that the same transaction has locked. The guard is the sequence they were read
+// at: whoever saves an order that has moved on since changes no row, and the transaction fails. The zero time stands for null.
 func (q *Queries) OrderSave(ctx context.Context, arg OrderSaveParams) error {
 	_, err := q.db.Exec(ctx, orderSave,
 		arg.IDs,
+		arg.ReadAt,
 		arg.Statuses,
 		arg.PaymentStatuses,
 		arg.FulfillmentStatuses,
 		arg.HoldReasons,
 		arg.ExceptionCodes,
 		arg.PaidAmounts,
+		arg.RefundedAmounts,
 		arg.Sequences,
+		arg.ExpiresAt,
 		arg.PaidAt,
 		arg.CompletedAt,
+		arg.ClosedAt,
 	)
 	return err
+}
+
+const orderStanding = `-- name: OrderStanding :many
+select id, status
+from orders
+where id = any($1::uuid[])
+`
+
+type OrderStandingRow struct {
+	ID     uuid.UUID
+	Status string
+}
+
+// How the orders stand, without a lock: what has to be locked before them depends on it.
+func (q *Queries) OrderStanding(ctx context.Context, ids []uuid.UUID) ([]OrderStandingRow, error) {
+	rows, err := q.db.Query(ctx, orderStanding, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OrderStandingRow
+	for rows.Next() {
+		var i OrderStandingRow
+		if err := rows.Scan(&i.ID, &i.Status); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const orderTakeStock = `-- name: OrderTakeStock :exec
@@ -778,5 +1099,91 @@ type OrderTakeStockParams struct {
 
 func (q *Queries) OrderTakeStock(ctx context.Context, arg OrderTakeStockParams) error {
 	_, err := q.db.Exec(ctx, orderTakeStock, arg.ProductIds, arg.Quantities)
+	return err
+}
+
+const orderTimeline = `-- name: OrderTimeline :many
+select sequence, event, status, payment_status, fulfillment_status, actor, reason, traceparent, at
+from order_timeline
+where order_id = $1
+order by sequence
+`
+
+type OrderTimelineRow struct {
+	Sequence          int32
+	Event             string
+	Status            string
+	PaymentStatus     string
+	FulfillmentStatus string
+	Actor             string
+	Reason            string
+	Traceparent       string
+	At                time.Time
+}
+
+func (q *Queries) OrderTimeline(ctx context.Context, orderID uuid.UUID) ([]OrderTimelineRow, error) {
+	rows, err := q.db.Query(ctx, orderTimeline, orderID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OrderTimelineRow
+	for rows.Next() {
+		var i OrderTimelineRow
+		if err := rows.Scan(
+			&i.Sequence,
+			&i.Event,
+			&i.Status,
+			&i.PaymentStatus,
+			&i.FulfillmentStatus,
+			&i.Actor,
+			&i.Reason,
+			&i.Traceparent,
+			&i.At,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const orderTimelineInsert = `-- name: OrderTimelineInsert :exec
+insert into order_timeline (order_id, sequence, event, status, payment_status, fulfillment_status, actor, reason,
+                            traceparent, at)
+select unnest($1::uuid[]), unnest($2::int[]), unnest($3::text[]), unnest($4::text[]),
+       unnest($5::text[]), unnest($6::text[]), unnest($7::text[]),
+       unnest($8::text[]), unnest($9::text[]), $10::timestamptz
+`
+
+type OrderTimelineInsertParams struct {
+	OrderIds            []uuid.UUID
+	Sequences           []int32
+	Events              []string
+	Statuses            []string
+	PaymentStatuses     []string
+	FulfillmentStatuses []string
+	Actors              []string
+	Reasons             []string
+	Traceparents        []string
+	At                  time.Time
+}
+
+func (q *Queries) OrderTimelineInsert(ctx context.Context, arg OrderTimelineInsertParams) error {
+	_, err := q.db.Exec(ctx, orderTimelineInsert,
+		arg.OrderIds,
+		arg.Sequences,
+		arg.Events,
+		arg.Statuses,
+		arg.PaymentStatuses,
+		arg.FulfillmentStatuses,
+		arg.Actors,
+		arg.Reasons,
+		arg.Traceparents,
+		arg.At,
+	)
 	return err
 }

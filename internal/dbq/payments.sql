@@ -1,9 +1,10 @@
 -- name: PaymentInsert :exec
-insert into payments (id, order_id, channel, account, amount, currency, created_at)
-select id, order_id, channel, account, amount, currency, created_at
+insert into payments (id, order_id, channel, account, amount, currency, created_at, ask_at)
+select id, order_id, channel, account, amount, currency, created_at, nullif(ask_at, '0001-01-01 00:00:00+00')
 from (select unnest(@ids::uuid[]) as id, unnest(@order_ids::uuid[]) as order_id, unnest(@channels::text[]) as channel,
              unnest(@accounts::text[]) as account, unnest(@amounts::bigint[]) as amount,
-             unnest(@currencies::text[]) as currency, unnest(@created_at::timestamptz[]) as created_at) as attempt
+             unnest(@currencies::text[]) as currency, unnest(@created_at::timestamptz[]) as created_at,
+             unnest(@ask_at::timestamptz[]) as ask_at) as attempt
 order by order_id;
 
 -- name: PaymentOrderIDs :many
@@ -19,7 +20,7 @@ for no key update;
 
 -- name: PaymentSave :exec
 update payments p
-set status = n.status, succeeded_at = case when n.status = 'succeeded' then @now::timestamptz end
+set status = n.status, succeeded_at = case when n.status = 'succeeded' then @now::timestamptz end, ask_at = null
 from (select unnest(@ids::uuid[]) as id, unnest(@statuses::text[]) as status) as n
 where p.id = n.id;
 
@@ -52,3 +53,32 @@ from (select unnest(@accounts::text[]) as account,
 order by account, event_id
 on conflict (channel, account, event_id) do nothing
 returning event_id;
+
+-- name: PaymentsToAsk :many
+-- Takes attempts whose gateways are due to be asked, and puts off the next time: by as much as they are old, so that it
+-- doubles; for good after two days. Two processes never take the same.
+with due as (
+    select id, @now::timestamptz as asked_at
+    from payments
+    where ask_at <= @now::timestamptz and channel = any(@channels::text[])
+    order by ask_at
+    limit @max_rows
+    for no key update skip locked
+)
+update payments p
+set ask_at = case when p.created_at > due.asked_at - interval '2 days' then due.asked_at + (due.asked_at - p.created_at) end
+from due, orders o
+where p.id = due.id and o.id = p.order_id
+returning p.id, p.order_id, p.channel, p.account, p.amount, p.currency, o.number, o.expires_at;
+
+-- name: PaymentsOpenOf :many
+-- The attempts of orders that gateways can be asked about.
+select p.id, p.order_id, p.channel, p.account, p.amount, p.currency, o.number, o.expires_at
+from payments p
+join orders o on o.id = p.order_id
+where p.order_id = any(@order_ids::uuid[]) and p.status = 'pending' and p.ask_at is not null;
+
+-- name: PaymentThatPaid :one
+select id, channel, account, amount, currency
+from payments
+where order_id = @order_id and status = 'succeeded';

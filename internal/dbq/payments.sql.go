@@ -125,11 +125,12 @@ func (q *Queries) PaymentEventsKnown(ctx context.Context, arg PaymentEventsKnown
 }
 
 const paymentInsert = `-- name: PaymentInsert :exec
-insert into payments (id, order_id, channel, account, amount, currency, created_at)
-select id, order_id, channel, account, amount, currency, created_at
+insert into payments (id, order_id, channel, account, amount, currency, created_at, ask_at)
+select id, order_id, channel, account, amount, currency, created_at, nullif(ask_at, '0001-01-01 00:00:00+00')
 from (select unnest($1::uuid[]) as id, unnest($2::uuid[]) as order_id, unnest($3::text[]) as channel,
              unnest($4::text[]) as account, unnest($5::bigint[]) as amount,
-             unnest($6::text[]) as currency, unnest($7::timestamptz[]) as created_at) as attempt
+             unnest($6::text[]) as currency, unnest($7::timestamptz[]) as created_at,
+             unnest($8::timestamptz[]) as ask_at) as attempt
 order by order_id
 `
 
@@ -141,6 +142,7 @@ type PaymentInsertParams struct {
 	Amounts    []int64
 	Currencies []string
 	CreatedAt  []time.Time
+	AskAt      []time.Time
 }
 
 func (q *Queries) PaymentInsert(ctx context.Context, arg PaymentInsertParams) error {
@@ -152,6 +154,7 @@ func (q *Queries) PaymentInsert(ctx context.Context, arg PaymentInsertParams) er
 		arg.Amounts,
 		arg.Currencies,
 		arg.CreatedAt,
+		arg.AskAt,
 	)
 	return err
 }
@@ -239,7 +242,7 @@ func (q *Queries) PaymentOrderIDs(ctx context.Context, arg PaymentOrderIDsParams
 
 const paymentSave = `-- name: PaymentSave :exec
 update payments p
-set status = n.status, succeeded_at = case when n.status = 'succeeded' then $1::timestamptz end
+set status = n.status, succeeded_at = case when n.status = 'succeeded' then $1::timestamptz end, ask_at = null
 from (select unnest($2::uuid[]) as id, unnest($3::text[]) as status) as n
 where p.id = n.id
 `
@@ -253,4 +256,143 @@ type PaymentSaveParams struct {
 func (q *Queries) PaymentSave(ctx context.Context, arg PaymentSaveParams) error {
 	_, err := q.db.Exec(ctx, paymentSave, arg.Now, arg.IDs, arg.Statuses)
 	return err
+}
+
+const paymentThatPaid = `-- name: PaymentThatPaid :one
+select id, channel, account, amount, currency
+from payments
+where order_id = $1 and status = 'succeeded'
+`
+
+type PaymentThatPaidRow struct {
+	ID       uuid.UUID
+	Channel  string
+	Account  string
+	Amount   int64
+	Currency string
+}
+
+func (q *Queries) PaymentThatPaid(ctx context.Context, orderID uuid.UUID) (PaymentThatPaidRow, error) {
+	row := q.db.QueryRow(ctx, paymentThatPaid, orderID)
+	var i PaymentThatPaidRow
+	err := row.Scan(
+		&i.ID,
+		&i.Channel,
+		&i.Account,
+		&i.Amount,
+		&i.Currency,
+	)
+	return i, err
+}
+
+const paymentsOpenOf = `-- name: PaymentsOpenOf :many
+select p.id, p.order_id, p.channel, p.account, p.amount, p.currency, o.number, o.expires_at
+from payments p
+join orders o on o.id = p.order_id
+where p.order_id = any($1::uuid[]) and p.status = 'pending' and p.ask_at is not null
+`
+
+type PaymentsOpenOfRow struct {
+	ID        uuid.UUID
+	OrderID   uuid.UUID
+	Channel   string
+	Account   string
+	Amount    int64
+	Currency  string
+	Number    string
+	ExpiresAt time.Time
+}
+
+// The attempts of orders that gateways can be asked about.
+func (q *Queries) PaymentsOpenOf(ctx context.Context, orderIds []uuid.UUID) ([]PaymentsOpenOfRow, error) {
+	rows, err := q.db.Query(ctx, paymentsOpenOf, orderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []PaymentsOpenOfRow
+	for rows.Next() {
+		var i PaymentsOpenOfRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrderID,
+			&i.Channel,
+			&i.Account,
+			&i.Amount,
+			&i.Currency,
+			&i.Number,
+			&i.ExpiresAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const paymentsToAsk = `-- name: PaymentsToAsk :many
+with due as (
+    select id, $1::timestamptz as asked_at
+    from payments
+    where ask_at <= $1::timestamptz and channel = any($2::text[])
+    order by ask_at
+    limit $3
+    for no key update skip locked
+)
+update payments p
+set ask_at = case when p.created_at > due.asked_at - interval '2 days' then due.asked_at + (due.asked_at - p.created_at) end
+from due, orders o
+where p.id = due.id and o.id = p.order_id
+returning p.id, p.order_id, p.channel, p.account, p.amount, p.currency, o.number, o.expires_at
+`
+
+type PaymentsToAskParams struct {
+	Now      time.Time
+	Channels []string
+	MaxRows  int32
+}
+
+type PaymentsToAskRow struct {
+	ID        uuid.UUID
+	OrderID   uuid.UUID
+	Channel   string
+	Account   string
+	Amount    int64
+	Currency  string
+	Number    string
+	ExpiresAt time.Time
+}
+
+// Takes attempts whose gateways are due to be asked, and puts off the next time: by as much as they are old, so that it
+// doubles; for good after two days. Two processes never take the same.
+func (q *Queries) PaymentsToAsk(ctx context.Context, arg PaymentsToAskParams) ([]PaymentsToAskRow, error) {
+	rows, err := q.db.Query(ctx, paymentsToAsk, arg.Now, arg.Channels, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []PaymentsToAskRow
+	for rows.Next() {
+		var i PaymentsToAskRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrderID,
+			&i.Channel,
+			&i.Account,
+			&i.Amount,
+			&i.Currency,
+			&i.Number,
+			&i.ExpiresAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -21,9 +21,25 @@ from stock_movements
 where product_id = @product_id;
 
 -- name: StockReservedByOpenOrders :one
-select coalesce(sum(i.quantity - i.fulfilled_quantity), 0)::bigint as reserved
+select coalesce(sum(i.quantity - i.fulfilled_quantity - i.returned_quantity), 0)::bigint as reserved
 from orders o
 join order_items i on i.order_id = o.id
 where o.status in ('pending_payment', 'on_hold', 'processing')
-  and o.hold_reason is distinct from 'late_payment_no_stock' -- it waits for stock and holds none
+  and coalesce(o.hold_reason, '') not in ('late_payment_no_stock', 'late_payment_canceled') -- these hold none
   and i.product_id = @product_id;
+
+-- name: StockLock :many
+-- Locks stock in product order, before any order is locked.
+select s.product_id, p.sku, s.available
+from stock s
+join products p on p.id = s.product_id
+where s.product_id = any(@product_ids::uuid[])
+order by s.product_id
+for update of s;
+
+-- name: StockGive :exec
+-- Adds to stock that this transaction has locked; a negative quantity takes.
+update stock s
+set available = s.available + given.quantity
+from (select unnest(@product_ids::uuid[]) as product_id, unnest(@quantities::bigint[]) as quantity) as given
+where s.product_id = given.product_id;

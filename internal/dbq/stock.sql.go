@@ -45,6 +45,24 @@ func (q *Queries) StockAvailable(ctx context.Context, productID uuid.UUID) (int6
 	return available, err
 }
 
+const stockGive = `-- name: StockGive :exec
+update stock s
+set available = s.available + given.quantity
+from (select unnest($1::uuid[]) as product_id, unnest($2::bigint[]) as quantity) as given
+where s.product_id = given.product_id
+`
+
+type StockGiveParams struct {
+	ProductIds []uuid.UUID
+	Quantities []int64
+}
+
+// Adds to stock that this transaction has locked; a negative quantity takes.
+func (q *Queries) StockGive(ctx context.Context, arg StockGiveParams) error {
+	_, err := q.db.Exec(ctx, stockGive, arg.ProductIds, arg.Quantities)
+	return err
+}
+
 const stockImported = `-- name: StockImported :one
 select coalesce(sum(delta), 0)::bigint as imported
 from stock_movements
@@ -57,6 +75,42 @@ func (q *Queries) StockImported(ctx context.Context, productID uuid.UUID) (int64
 	var imported int64
 	err := row.Scan(&imported)
 	return imported, err
+}
+
+const stockLock = `-- name: StockLock :many
+select s.product_id, p.sku, s.available
+from stock s
+join products p on p.id = s.product_id
+where s.product_id = any($1::uuid[])
+order by s.product_id
+for update of s
+`
+
+type StockLockRow struct {
+	ProductID uuid.UUID
+	SKU       string
+	Available int64
+}
+
+// Locks stock in product order, before any order is locked.
+func (q *Queries) StockLock(ctx context.Context, productIds []uuid.UUID) ([]StockLockRow, error) {
+	rows, err := q.db.Query(ctx, stockLock, productIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []StockLockRow
+	for rows.Next() {
+		var i StockLockRow
+		if err := rows.Scan(&i.ProductID, &i.SKU, &i.Available); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const stockMovementInsert = `-- name: StockMovementInsert :exec
@@ -86,11 +140,11 @@ func (q *Queries) StockMovementInsert(ctx context.Context, arg StockMovementInse
 }
 
 const stockReservedByOpenOrders = `-- name: StockReservedByOpenOrders :one
-select coalesce(sum(i.quantity - i.fulfilled_quantity), 0)::bigint as reserved
+select coalesce(sum(i.quantity - i.fulfilled_quantity - i.returned_quantity), 0)::bigint as reserved
 from orders o
 join order_items i on i.order_id = o.id
 where o.status in ('pending_payment', 'on_hold', 'processing')
-  and o.hold_reason is distinct from 'late_payment_no_stock' -- it waits for stock and holds none
+  and coalesce(o.hold_reason, '') not in ('late_payment_no_stock', 'late_payment_canceled') -- these hold none
   and i.product_id = $1
 `
 

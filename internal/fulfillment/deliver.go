@@ -61,7 +61,7 @@ func dueOrders(ids []uuid.UUID, locked map[uuid.UUID]*ordering.Order) []*orderin
 	var due []*ordering.Order
 	for _, id := range ids {
 		order := locked[id]
-		if order != nil && order.Status == ordering.Processing && order.PaymentStatus == ordering.Paid && !slices.Contains(due, order) {
+		if order != nil && order.Status == ordering.Processing && order.PaymentStatus != ordering.Unpaid && !slices.Contains(due, order) {
 			due = append(due, order)
 		}
 	}
@@ -86,13 +86,13 @@ func (d *delivery) deliver(tx *outbox.Tx, order *ordering.Order, cards *shelf) e
 	default:
 		d.outcomes[order.ID] = Shortage
 		d.changed = append(d.changed, order)
-		return order.Hold(tx, ordering.HoldCardShortage)
+		return order.Hold(tx, ordering.HoldCardShortage, ordering.By{Actor: "system:delivery", Reason: "cards are missing"})
 	}
 	for _, item := range order.Items {
 		if item.Kind != ordering.KindCard {
 			continue
 		}
-		for i, cardID := range cards.take(item.ProductID, item.Quantity) {
+		for i, cardID := range cards.take(item.ProductID, item.Due()) {
 			d.ledger.OrderIds = append(d.ledger.OrderIds, order.ID)
 			d.ledger.Lines = append(d.ledger.Lines, int32(item.Line))
 			d.ledger.Units = append(d.ledger.Units, int32(i+1))

@@ -90,7 +90,7 @@ func (b *bundle) pay(ids ...uuid.UUID) {
 		}
 		var changed []*ordering.Order
 		for _, order := range locked {
-			if err := order.MarkPaid(tx); err != nil {
+			if err := order.MarkPaid(tx, ordering.By{Actor: "test"}); err != nil {
 				return err
 			}
 			changed = append(changed, order)

@@ -33,12 +33,13 @@ type jobMetadata struct {
 	Traceparent string `json:"traceparent,omitempty"`
 }
 
-// Enlist is the relay's route from order.paid to a delivery job: one per order, for good.
+// Enlist is the relay's route from order.paid, and from order.released, to a delivery job: one per event, for good. A job
+// whose order is not to be delivered (yet) does nothing.
 func Enlist(ctx context.Context, tx pgx.Tx, events []outbox.Event) ([]river.InsertManyParams, error) {
 	var ledger dbq.FulfillmentInsertParams
 	traceparents := map[uuid.UUID]string{}
 	for _, event := range events {
-		if event.Type != ordering.EventPaid || event.AggregateType != ordering.AggregateType {
+		if event.Type != ordering.EventPaid && event.Type != ordering.EventReleased || event.AggregateType != ordering.AggregateType {
 			continue
 		}
 		orderID, err := uuid.Parse(event.AggregateID)

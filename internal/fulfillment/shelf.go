@@ -92,7 +92,7 @@ func wantedCards(orders ...*ordering.Order) map[uuid.UUID]int64 {
 	for _, order := range orders {
 		for _, item := range order.Items {
 			if item.Kind == ordering.KindCard {
-				wanted[item.ProductID] += int64(item.Quantity)
+				wanted[item.ProductID] += int64(item.Due())
 			}
 		}
 	}

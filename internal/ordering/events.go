@@ -16,6 +16,10 @@ const (
 	EventPaid      = "order.paid"
 	EventOnHold    = "order.on_hold"
 	EventCompleted = "order.completed"
+	EventReleased  = "order.released" // goes on after a hold
+	EventExpired   = "order.expired"
+	EventCanceled  = "order.canceled"
+	EventRefunded  = "order.refunded" // in part or as a whole: see payment_status
 )
 
 // appendEvent adds an event of the order as it now stands. The trace is the order's own, not that of the request at

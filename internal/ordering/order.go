@@ -47,8 +47,11 @@ const (
 
 // Why an order is on hold.
 const (
-	HoldWrongAmount  = "wrong_amount"  // a payment of another amount or currency was recorded
-	HoldCardShortage = "card_shortage" // paid, and the stock's cards are missing
+	HoldWrongAmount  = "wrong_amount"          // a payment of another amount or currency was recorded
+	HoldCardShortage = "card_shortage"         // paid, and the stock's cards are missing: goes on when there are cards
+	HoldLateNoStock  = "late_payment_no_stock" // paid after it had expired; holds no stock, goes on when there is some
+	HoldLateCanceled = "late_payment_canceled" // paid after it was canceled; holds no stock
+	HoldManual       = "manual"                // an operator's
 )
 
 // Kind of a product.
@@ -69,6 +72,8 @@ type Item struct {
 	Kind              string
 	Quantity          int
 	FulfilledQuantity int
+	RefundedQuantity  int
+	ReturnedQuantity  int   // of the refunded: had not been delivered, and went back to the stock
 	UnitPrice         int64 // minor units of the order's currency
 }
 
@@ -84,6 +89,7 @@ type Order struct {
 	Currency          string
 	Total             int64 // minor units
 	PaidAmount        int64 // minor units
+	RefundedAmount    int64 // minor units
 	ContactMasked     json.RawMessage
 	Locale            string // "en" or "zh"
 	Metadata          json.RawMessage
@@ -94,6 +100,10 @@ type Order struct {
 	ExpiresAt         time.Time
 	PaidAt            time.Time // zero: not yet
 	CompletedAt       time.Time // zero: not yet
+	ClosedAt          time.Time // zero: neither canceled nor expired
+
+	readAt int     // the sequence as it is stored
+	story  []entry // steps that Save will write
 }
 
 // OrderItem is an order line as callers and subscribers see it.
@@ -104,6 +114,7 @@ type OrderItem struct {
 	Kind              string `json:"kind" enum:"card,counted" doc:"card: each unit is a card code. counted: a number is enough." example:"card"`
 	Quantity          int    `json:"quantity" doc:"Units ordered." example:"2"`
 	FulfilledQuantity int    `json:"fulfilled_quantity" doc:"Units delivered so far." example:"0"`
+	RefundedQuantity  int    `json:"refunded_quantity,omitempty" doc:"Units that were refunded. Cards of delivered ones are revoked." example:"1"`
 	UnitPrice         Money  `json:"unit_price" doc:"Price of one unit when the order was placed."`
 }
 
@@ -118,6 +129,7 @@ type View struct {
 	ExceptionCode     string          `json:"exception_code,omitempty" doc:"What is wrong with its payments." example:"second_payment"`
 	Items             []OrderItem     `json:"items" doc:"The order's lines."`
 	Total             Money           `json:"total" doc:"What the buyer has to pay."`
+	Refunded          *Money          `json:"refunded,omitempty" doc:"What goes back, or has gone back, to the buyer."`
 	Contact           json.RawMessage `json:"contact" doc:"The buyer's contact, masked."`
 	Locale            string          `json:"locale" enum:"en,zh" doc:"Language of messages to the buyer." example:"zh"`
 	Metadata          json.RawMessage `json:"metadata" doc:"The caller's own data, as it was sent."`
@@ -126,6 +138,7 @@ type View struct {
 	ExpiresAt         time.Time       `json:"expires_at" doc:"Until when it can be paid (UTC)."`
 	PaidAt            *time.Time      `json:"paid_at,omitempty" doc:"When it was paid (UTC)."`
 	CompletedAt       *time.Time      `json:"completed_at,omitempty" doc:"When everything was delivered (UTC)."`
+	ClosedAt          *time.Time      `json:"closed_at,omitempty" doc:"When it was canceled or expired (UTC)."`
 }
 
 // View is the order as it stands.
@@ -135,12 +148,15 @@ func (o *Order) View() View {
 		FulfillmentStatus: string(o.FulfillmentStatus), HoldReason: o.HoldReason, ExceptionCode: o.ExceptionCode,
 		Items: make([]OrderItem, len(o.Items)), Total: Money{Amount: o.Total, Currency: o.Currency}, Contact: o.ContactMasked,
 		Locale: o.Locale, Metadata: o.Metadata, Sequence: o.Sequence, PlacedAt: o.PlacedAt.UTC(), ExpiresAt: o.ExpiresAt.UTC(),
-		PaidAt: timeOrNil(o.PaidAt), CompletedAt: timeOrNil(o.CompletedAt),
+		PaidAt: timeOrNil(o.PaidAt), CompletedAt: timeOrNil(o.CompletedAt), ClosedAt: timeOrNil(o.ClosedAt),
+	}
+	if o.RefundedAmount > 0 {
+		v.Refunded = &Money{Amount: o.RefundedAmount, Currency: o.Currency}
 	}
 	for i, item := range o.Items {
 		v.Items[i] = OrderItem{
 			Line: item.Line, SKU: item.SKU, Name: item.Name, Kind: item.Kind, Quantity: item.Quantity,
-			FulfilledQuantity: item.FulfilledQuantity, UnitPrice: Money{Amount: item.UnitPrice, Currency: o.Currency},
+			FulfilledQuantity: item.FulfilledQuantity, RefundedQuantity: item.RefundedQuantity, UnitPrice: Money{Amount: item.UnitPrice, Currency: o.Currency},
 		}
 	}
 	return v
@@ -152,11 +168,12 @@ func (o *Order) ViewAsPlaced() View {
 	first := *o
 	first.Status, first.PaymentStatus, first.FulfillmentStatus = PendingPayment, Unpaid, Unfulfilled
 	first.HoldReason, first.ExceptionCode, first.Sequence = "", "", 1
-	first.PaidAt, first.CompletedAt = time.Time{}, time.Time{}
+	first.PaidAt, first.CompletedAt, first.ClosedAt = time.Time{}, time.Time{}, time.Time{}
+	first.RefundedAmount = 0
 	first.Items = make([]Item, len(o.Items))
 	copy(first.Items, o.Items)
 	for i := range first.Items {
-		first.Items[i].FulfilledQuantity = 0
+		first.Items[i].FulfilledQuantity, first.Items[i].RefundedQuantity = 0, 0
 	}
 	return first.View()
 }

@@ -308,7 +308,7 @@ func TestReplayIsTheFirstResponse(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if err := orders[first.Order.ID].MarkPaid(tx); err != nil {
+		if err := orders[first.Order.ID].MarkPaid(tx, ordering.By{Actor: "test"}); err != nil {
 			return err
 		}
 		return ordering.Save(t.Context(), tx, []*ordering.Order{orders[first.Order.ID]})

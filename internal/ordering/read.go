@@ -124,7 +124,8 @@ func loadItems(ctx context.Context, q *dbq.Queries, orders map[uuid.UUID]*Order)
 		order := orders[row.OrderID]
 		order.Items = append(order.Items, Item{
 			Line: int(row.Line), ProductID: row.ProductID, SKU: row.SKU, Name: row.Name, Kind: row.Kind,
-			Quantity: int(row.Quantity), FulfilledQuantity: int(row.FulfilledQuantity), UnitPrice: row.UnitPriceAmount,
+			Quantity: int(row.Quantity), FulfilledQuantity: int(row.FulfilledQuantity), RefundedQuantity: int(row.RefundedQuantity),
+			ReturnedQuantity: int(row.ReturnedQuantity), UnitPrice: row.UnitPriceAmount,
 		})
 	}
 	return nil
@@ -135,6 +136,7 @@ func fromRow(row dbq.OrderByIDsRow) *Order {
 		ID: row.ID, Number: row.Number, Status: Status(row.Status), PaymentStatus: PaymentStatus(row.PaymentStatus),
 		FulfillmentStatus: FulfillmentStatus(row.FulfillmentStatus), HoldReason: orEmpty(row.HoldReason),
 		ExceptionCode: orEmpty(row.ExceptionCode), Currency: row.Currency, Total: row.TotalAmount, PaidAmount: row.PaidAmount,
+		RefundedAmount: row.RefundedAmount, readAt: int(row.Sequence), ClosedAt: orZero(row.ClosedAt),
 		ContactMasked: row.ContactMasked, Locale: row.Locale, Metadata: row.Metadata, Sequence: int(row.Sequence),
 		Traceparent: row.Traceparent, PlacedAt: row.PlacedAt, ExpiresAt: row.ExpiresAt,
 		PaidAt: orZero(row.PaidAt), CompletedAt: orZero(row.CompletedAt),

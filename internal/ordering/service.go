@@ -55,6 +55,7 @@ func (c Config) withDefaults() Config {
 type Service struct {
 	cfg   Config
 	pool  *pgxpool.Pool
+	box   *outbox.Box
 	vault *cardvault.Vault
 	group *groupcommit.Group[PlaceParams, Placed]
 	place func(context.Context, PlaceParams) (Placed, error)
@@ -64,7 +65,7 @@ type Service struct {
 func NewService(cfg Config, pool *pgxpool.Pool, box *outbox.Box, vault *cardvault.Vault) *Service {
 	cfg = cfg.withDefaults()
 	seed := maphash.MakeSeed()
-	s := &Service{cfg: cfg, pool: pool, vault: vault, place: cfg.Place}
+	s := &Service{cfg: cfg, pool: pool, box: box, vault: vault, place: cfg.Place}
 	s.group = groupcommit.New(groupcommit.Config[PlaceParams, Placed]{
 		Flush: func(ctx context.Context, batch []PlaceParams) (results []groupcommit.Result[Placed], err error) {
 			err = box.InTx(ctx, func(tx *outbox.Tx) error {
@@ -161,8 +162,8 @@ func (s *Service) prepare(request Request, caller Caller) (PlaceParams, error) {
 	if len(p.Metadata) == 0 {
 		p.Metadata = json.RawMessage(`{}`)
 	}
-	if key := caller.IdempotencyKey; utf8.RuneCountInString(key) > maxKey || !utf8.ValidString(key) || strings.ContainsRune(key, 0) {
-		return PlaceParams{}, fault.New(fault.Invalid, "idempotency_key_invalid", "max_length", maxKey)
+	if err := CheckKey(caller.IdempotencyKey); err != nil {
+		return PlaceParams{}, err
 	}
 	if err := checkLines(request.Lines); err != nil {
 		return PlaceParams{}, err
@@ -174,6 +175,14 @@ func (s *Service) prepare(request Request, caller Caller) (PlaceParams, error) {
 		}
 	}
 	return p, s.sealContact(&p, request)
+}
+
+// CheckKey bounds an idempotency key. Fault: idempotency_key_invalid.
+func CheckKey(key string) error {
+	if utf8.RuneCountInString(key) > maxKey || !utf8.ValidString(key) || strings.ContainsRune(key, 0) {
+		return fault.New(fault.Invalid, "idempotency_key_invalid", "max_length", maxKey)
+	}
+	return nil
 }
 
 func checkLines(lines []Line) error {

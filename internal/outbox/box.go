@@ -55,12 +55,28 @@ func (tx *Tx) Append(events ...Event) {
 
 // AtEnd gives a dbq.DBTX for writes whose answer nobody needs: they are sent in their order, together with the events,
 // in one round trip just before the commit. An error of theirs is the transaction's.
-func (tx *Tx) AtEnd() dbq.DBTX { return atEnd{tx} }
+func (tx *Tx) AtEnd() dbq.DBTX { return atEnd{tx: tx, rows: anyRows} }
 
-type atEnd struct{ tx *Tx }
+// AtEndOn is AtEnd for a statement that has to touch so many rows, or the transaction fails.
+func (tx *Tx) AtEndOn(rows int) dbq.DBTX { return atEnd{tx: tx, rows: rows} }
+
+type atEnd struct {
+	tx   *Tx
+	rows int
+}
+
+const anyRows = -1
 
 func (e atEnd) Exec(_ context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	e.tx.last.Queue(sql, args...)
+	query := e.tx.last.Queue(sql, args...)
+	if e.rows != anyRows {
+		query.Exec(func(tag pgconn.CommandTag) error {
+			if tag.RowsAffected() != int64(e.rows) {
+				return fmt.Errorf("outbox: a statement touched %d rows of %d", tag.RowsAffected(), e.rows)
+			}
+			return nil
+		})
+	}
 	return pgconn.CommandTag{}, nil
 }
 

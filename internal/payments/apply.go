@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/vendbox/vendbox/internal/dbq"
+	"github.com/vendbox/vendbox/internal/fault"
 	"github.com/vendbox/vendbox/internal/groupcommit"
 	"github.com/vendbox/vendbox/internal/ordering"
 	"github.com/vendbox/vendbox/internal/outbox"
@@ -24,7 +25,7 @@ const (
 	Repeated      Outcome = "repeated"       // the same payment succeeded before, under this or another event id
 	WrongAmount   Outcome = "wrong_amount"   // amount or currency is not the attempt's
 	SecondPayment Outcome = "second_payment" // the order was paid by another attempt
-	OrderClosed   Outcome = "order_closed"   // the order was canceled or had expired
+	LatePayment   Outcome = "late_payment"   // the order had ended: it is paid now, and on hold
 	Unmatched     Outcome = "unmatched"      // there is no such attempt, or it was made for another account
 	Ignored       Outcome = "ignored"        // a type that has no effect
 )
@@ -69,6 +70,7 @@ type application struct {
 	q        *dbq.Queries
 	known    map[noticeKey]Application // in the inbox already, or earlier in this batch
 	payments map[uuid.UUID]*dbq.PaymentLockByIDsRow
+	shelf    *ordering.Shelf // the stock of orders that had expired
 	orders   map[uuid.UUID]*ordering.Order
 
 	changed         map[uuid.UUID]*ordering.Order
@@ -103,6 +105,13 @@ func (b *application) load(ctx context.Context, notices []Notice) error {
 	for _, match := range matches {
 		matchedIDs, orderIDs = append(matchedIDs, match.ID), append(orderIDs, match.OrderID)
 	}
+	expired, err := ordering.ExpiredOf(ctx, b.tx, orderIDs)
+	if err != nil {
+		return err
+	}
+	if b.shelf, err = ordering.LockStock(ctx, b.tx, expired); err != nil {
+		return err
+	}
 	if b.orders, err = ordering.Lock(ctx, b.tx, orderIDs); err != nil {
 		return err
 	}
@@ -136,8 +145,9 @@ func (b *application) apply(notice *Notice) (Application, error) {
 	result := Application{Outcome: Unmatched}
 	if payment != nil {
 		result.OrderID = payment.OrderID
+		var err error
 		result.Outcome = judge(notice, payment, b.orders[payment.OrderID])
-		if err := b.effect(payment, result.Outcome); err != nil {
+		if result.Outcome, err = b.effect(payment, result.Outcome); err != nil {
 			return Application{}, err
 		}
 	}
@@ -158,19 +168,25 @@ func judge(notice *Notice, payment *dbq.PaymentLockByIDsRow, order *ordering.Ord
 	case order.PaymentStatus != ordering.Unpaid:
 		return SecondPayment
 	case order.Status == ordering.Canceled || order.Status == ordering.Expired:
-		return OrderClosed
+		return LatePayment
 	default:
 		return Applied
 	}
 }
 
-func (b *application) effect(payment *dbq.PaymentLockByIDsRow, outcome Outcome) error {
+// effect does what an outcome means, and gives the outcome that it came to.
+func (b *application) effect(payment *dbq.PaymentLockByIDsRow, outcome Outcome) (Outcome, error) {
 	order := b.orders[payment.OrderID]
+	by := ordering.By{Actor: "gateway:" + b.channel, Reason: "payment " + payment.ID.String()}
 	switch {
 	case outcome == Applied:
 		b.setPayment(payment, "succeeded")
 		b.changed[order.ID] = order
-		return order.MarkPaid(b.tx)
+		return outcome, order.MarkPaid(b.tx, by)
+	case outcome == LatePayment:
+		b.setPayment(payment, "succeeded")
+		b.changed[order.ID] = order
+		return b.late(order, by)
 	case outcome.isException():
 		if payment.Status != "succeeded" {
 			b.setPayment(payment, "exception")
@@ -178,10 +194,32 @@ func (b *application) effect(payment *dbq.PaymentLockByIDsRow, outcome Outcome) 
 		order.ExceptionCode = string(outcome)
 		b.changed[order.ID] = order
 		if outcome == WrongAmount && order.Status == ordering.PendingPayment {
-			return order.Hold(b.tx, ordering.HoldWrongAmount)
+			return outcome, order.Hold(b.tx, ordering.HoldWrongAmount, by)
 		}
 	}
-	return nil
+	return outcome, nil
+}
+
+// late takes money for an order that has ended. One that had expired goes on as if it had not, if its units can be had
+// once more; otherwise it waits for stock. What somebody had canceled waits for a person.
+func (b *application) late(order *ordering.Order, by ordering.By) (Outcome, error) {
+	reason := ordering.HoldLateCanceled
+	if order.Status == ordering.Expired {
+		if !b.shelf.Has(order) {
+			return "", errEndedMeanwhile
+		}
+		err := b.shelf.Reserve(order)
+		if err == nil {
+			by.Reason += ", after the order had expired"
+			return Applied, order.MarkPaid(b.tx, by)
+		}
+		if !fault.HasCode(err, "out_of_stock") {
+			return "", err
+		}
+		reason = ordering.HoldLateNoStock
+	}
+	order.ExceptionCode = string(LatePayment)
+	return LatePayment, order.HoldLate(b.tx, reason, by)
 }
 
 func (b *application) setPayment(payment *dbq.PaymentLockByIDsRow, status string) {
@@ -230,6 +268,9 @@ func (b *application) save(ctx context.Context) error {
 		if err := dbq.New(b.tx.AtEnd()).PaymentSave(ctx, payments); err != nil {
 			return err
 		}
+	}
+	if err := b.shelf.Save(ctx, b.tx); err != nil {
+		return err
 	}
 	orders := make([]*ordering.Order, 0, len(b.changed))
 	for _, order := range b.changed {

@@ -211,18 +211,6 @@ func TestASecondPaymentIsRecorded(t *testing.T) {
 	require.Equal(t, "second_payment", order.ExceptionCode)
 }
 
-func TestMoneyForAClosedOrderIsRecorded(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	p := b.attempt(t)
-	_, err := b.pool.Exec(t.Context(), `update orders set status = 'expired'`)
-	require.NoError(t, err)
-	require.Equal(t, payments.OrderClosed, b.receive(t, succeeded(p)))
-	order := b.order(t, p.OrderID)
-	require.Equal(t, ordering.Expired, order.Status, "status never goes backwards")
-	require.Equal(t, "order_closed", order.ExceptionCode)
-}
-
 func TestUnmatchedAndOtherNoticesAreRecorded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

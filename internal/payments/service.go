@@ -21,9 +21,14 @@ import (
 // run again and finds it.
 var errInboxRace = errors.New("payments: a notice was recorded by another process meanwhile")
 
+// errEndedMeanwhile says that an order expired between the look at it and its lock: its stock was to be locked first. The
+// batch is run again and sees it.
+var errEndedMeanwhile = errors.New("payments: an order expired meanwhile")
+
 // Service takes payments through its channels.
 type Service struct {
 	pool     *pgxpool.Pool
+	box      *outbox.Box
 	now      func() time.Time
 	channels map[string]*openChannel
 	begin    *groupcommit.Group[Payment, Payment]
@@ -37,7 +42,7 @@ type openChannel struct {
 
 // NewService opens the channels. Close it.
 func NewService(pool *pgxpool.Pool, box *outbox.Box, now func() time.Time, channels ...Channel) *Service {
-	s := &Service{pool: pool, now: now, channels: map[string]*openChannel{}}
+	s := &Service{pool: pool, box: box, now: now, channels: map[string]*openChannel{}}
 	s.begin = groupcommit.New(groupcommit.Config[Payment, Payment]{
 		Flush: s.insert, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
 	})
@@ -50,7 +55,9 @@ func NewService(pool *pgxpool.Pool, box *outbox.Box, now func() time.Time, chann
 				})
 				return results, err
 			},
-			Retryable:  func(err error) bool { return errors.Is(err, errInboxRace) || pgdb.IsRetryable(err) },
+			Retryable: func(err error) bool {
+				return errors.Is(err, errInboxRace) || errors.Is(err, errEndedMeanwhile) || pgdb.IsRetryable(err)
+			},
 			Splittable: pgdb.IsDataError,
 		})}
 	}
@@ -118,6 +125,7 @@ func (s *Service) insert(ctx context.Context, attempts []Payment) ([]groupcommit
 		columns.Amounts = append(columns.Amounts, p.Amount.Amount)
 		columns.Currencies = append(columns.Currencies, p.Amount.Currency)
 		columns.CreatedAt = append(columns.CreatedAt, p.CreatedAt)
+		columns.AskAt = append(columns.AskAt, s.firstAskAt(p.Channel, p.CreatedAt))
 	}
 	if len(columns.IDs) == 0 {
 		return results, nil

@@ -20,8 +20,9 @@ const (
 
 // gate bounds how many deliveries to one endpoint are in flight in this process, so that an endpoint which hangs holds
 // a part of the workers and the others go on. Who finds no room stays away for about as long as it takes to get to its
-// turn: a long queue before a slow endpoint costs a job fetch now and then, not a storm of them. A delivery is let in by
-// two steps: ask before it is read, which only takes a place in the line, and enter before it is sent.
+// turn, and at least for twice as long as nothing has moved: a long queue before a slow endpoint costs a job fetch now and
+// then, not a storm of them, and one that has only stumbled is tried again soon. A delivery is let in by two steps: ask
+// before it is read, which only takes a place in the line, and enter before it is sent.
 type gate struct {
 	limit int
 
@@ -31,12 +32,12 @@ type gate struct {
 
 // lane is one endpoint's. Its fields are the gate's mutex's to guard, but for slots.
 type lane struct {
-	slots    chan struct{}
-	inFlight map[*pass]struct{}
-	waiting  int
-	typical  time.Duration // a moving average of how long a delivery takes
-	nextTurn time.Time     // when the next one without room may hope for some
-	paused   time.Time
+	slots     chan struct{}
+	waiting   int
+	fullSince time.Time     // since when all are taken and none has got free; zero while one is free
+	turn      time.Duration // how long that lasts on average until one gets free
+	nextTurn  time.Time     // when the next one without room may hope for some
+	paused    time.Time
 }
 
 // pass is a delivery's place: waiting, then in flight.
@@ -44,8 +45,8 @@ type pass struct {
 	gate *gate
 	lane *lane
 	// The mutex's to guard as well.
-	waiting bool
-	since   time.Time // when it came in flight
+	waiting  bool
+	inFlight bool
 }
 
 func newGate(limit int) *gate { return &gate{limit: limit, lanes: map[uuid.UUID]*lane{}} }
@@ -61,15 +62,8 @@ func (g *gate) ask(endpointID uuid.UUID) (*pass, time.Duration) {
 		return nil, jittered(away)
 	}
 	if len(l.slots)+l.waiting >= g.limit {
-		if l.nextTurn.Before(now) {
-			l.nextTurn = now
-		}
-		l.nextTurn = l.nextTurn.Add(l.takes(now) / time.Duration(g.limit))
-		if away := l.nextTurn.Sub(now); away > patience {
-			if away > maxSnooze {
-				l.nextTurn = now.Add(maxSnooze)
-			}
-			return nil, jittered(min(away, maxSnooze))
+		if away := l.awayUntilTurn(now); away > patience {
+			return nil, jittered(away)
 		}
 	}
 	l.waiting++
@@ -99,15 +93,19 @@ func (p *pass) enter(ctx context.Context) time.Duration {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	return jittered(patience)
+	p.gate.mu.Lock()
+	defer p.gate.mu.Unlock()
+	return jittered(max(patience, p.lane.stuck(time.Now())))
 }
 
 func (p *pass) entered() {
 	p.gate.mu.Lock()
 	defer p.gate.mu.Unlock()
 	p.stopWaiting()
-	p.since = time.Now()
-	p.lane.inFlight[p] = struct{}{}
+	p.inFlight = true
+	if len(p.lane.slots) == p.gate.limit && p.lane.fullSince.IsZero() {
+		p.lane.fullSince = time.Now()
+	}
 }
 
 // stopWaiting must be called with the mutex held.
@@ -120,15 +118,25 @@ func (p *pass) stopWaiting() {
 
 // leave makes room. A pass may be left twice.
 func (p *pass) leave() {
-	const weight = 8
 	p.gate.mu.Lock()
 	defer p.gate.mu.Unlock()
 	p.stopWaiting()
-	if _, inFlight := p.lane.inFlight[p]; inFlight {
-		delete(p.lane.inFlight, p)
-		p.lane.typical += (time.Since(p.since) - p.lane.typical) / weight
+	if p.inFlight {
+		p.inFlight = false
+		p.lane.moved(time.Now())
 		<-p.lane.slots
 	}
+}
+
+// moved learns from a place that gets free how long a turn takes. Those that get free together are as many turns.
+func (l *lane) moved(now time.Time) {
+	const weight = 32
+	lasted := time.Duration(0)
+	if !l.fullSince.IsZero() {
+		lasted = now.Sub(l.fullSince)
+		l.fullSince = time.Time{}
+	}
+	l.turn += (lasted - l.turn) / weight
 }
 
 // lane must be called with the mutex held.
@@ -139,23 +147,35 @@ func (g *gate) lane(endpointID uuid.UUID) *lane {
 	if len(g.lanes) >= manyLanes {
 		now := time.Now()
 		for id, l := range g.lanes {
-			if len(l.inFlight) == 0 && l.waiting == 0 && l.paused.Before(now) {
+			if len(l.slots) == 0 && l.waiting == 0 && l.paused.Before(now) {
 				delete(g.lanes, id)
 			}
 		}
 	}
-	l := &lane{slots: make(chan struct{}, g.limit), inFlight: map[*pass]struct{}{}}
+	l := &lane{slots: make(chan struct{}, g.limit)}
 	g.lanes[endpointID] = l
 	return l
 }
 
-// takes is how long a delivery takes: on average, or as long as one has been taking by now.
-func (l *lane) takes(now time.Time) time.Duration {
-	longest := l.typical
-	for p := range l.inFlight {
-		longest = max(longest, now.Sub(p.since))
+// awayUntilTurn puts one more into the queue of those who find no room.
+func (l *lane) awayUntilTurn(now time.Time) time.Duration {
+	if l.nextTurn.Before(now) {
+		l.nextTurn = now
 	}
-	return longest
+	l.nextTurn = l.nextTurn.Add(l.turn)
+	if latest := now.Add(maxSnooze); l.nextTurn.After(latest) {
+		l.nextTurn = latest
+	}
+	return max(l.nextTurn.Sub(now), l.stuck(now))
+}
+
+// stuck is how long to stay away from an endpoint because nothing moves. Nobody knows for how long that will be, so
+// everybody asks ever more rarely.
+func (l *lane) stuck(now time.Time) time.Duration {
+	if l.fullSince.IsZero() {
+		return 0
+	}
+	return min(2*now.Sub(l.fullSince), maxSnooze)
 }
 
 // pausedFor is how long the endpoint's deliveries are still to stay away: 0, or long enough to be worth it.

@@ -3,6 +3,7 @@ package webhooks
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -77,14 +78,14 @@ func TestGateAskedBeforeEntering(t *testing.T) {
 	require.Positive(t, late.enter(t.Context()), "there is one place")
 	late.leave()
 	late.leave()
-	require.Zero(t, g.lanes[id].typical)
+	require.Zero(t, g.lanes[id].turn)
 	require.Equal(t, 1, g.lanes[id].waiting)
 	p.leave()
 	p.leave()
-	require.Positive(t, g.lanes[id].typical)
+	require.Positive(t, g.lanes[id].turn)
 	require.Zero(t, next.enter(t.Context()))
 	require.Zero(t, g.lanes[id].waiting)
-	require.Len(t, g.lanes[id].inFlight, 1)
+	require.Len(t, g.lanes[id].slots, 1)
 	next.leave()
 
 	asked, _ := g.ask(id)
@@ -102,7 +103,7 @@ func TestGateSpreadsTheQueue(t *testing.T) {
 	p, _ := g.through(t.Context(), id)
 	q, _ := g.through(t.Context(), id)
 	g.mu.Lock()
-	g.lanes[id].typical = 10 * time.Second // so a turn comes every 5 s
+	g.lanes[id].turn = 5 * time.Second
 	g.mu.Unlock()
 	for i := range 10 {
 		none, away := g.through(t.Context(), id)
@@ -116,6 +117,42 @@ func TestGateSpreadsTheQueue(t *testing.T) {
 	enterable, _ := g.through(t.Context(), id)
 	require.NotNil(t, enterable, "who comes when there is room gets in")
 	enterable.leave()
+}
+
+// How long to stay away grows with how long nothing has moved, and is forgotten as soon as something does. One delivery
+// that hangs while others come through is no reason to stay away. Time is synctest's.
+func TestGateFollowsAnEndpointThatStumbles(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(2)
+		id := uuid.New()
+		hanging, _ := g.through(t.Context(), id)
+		enter := func() *pass {
+			p, away := g.through(t.Context(), id)
+			require.NotNil(t, p, away)
+			return p
+		}
+		for range 100 {
+			p := enter()
+			time.Sleep(5 * time.Millisecond) //nolint:forbidigo // synctest's time
+			p.leave()
+		}
+		p := enter()
+		for _, step := range []struct{ wait, away time.Duration }{
+			{500 * time.Millisecond, time.Second}, {4500 * time.Millisecond, 10 * time.Second}, {time.Minute, maxSnooze},
+		} {
+			time.Sleep(step.wait) //nolint:forbidigo // synctest's time
+			for range 3 {
+				none, away := g.through(t.Context(), id)
+				require.Nil(t, none)
+				require.GreaterOrEqual(t, away, step.away)
+				require.LessOrEqual(t, away, step.away+step.away/4)
+			}
+		}
+		hanging.leave()
+		enter().leave()
+		p.leave()
+	})
 }
 
 func TestGateForgetsIdleEndpoints(t *testing.T) {

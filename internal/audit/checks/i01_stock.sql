@@ -1,12 +1,13 @@
--- Reserved is what open orders have still to get; an order whose late payment found no stock waits and holds none. What
+-- Reserved is what open orders have still to get; an order that is held for late money holds none. What
 -- was delivered is the cards' state, or for a counted product the lines' own count.
 with imported as (
     select product_id, sum(delta) as n from stock_movements group by product_id
 ), reserved as (
-    select i.product_id, sum(i.quantity - i.fulfilled_quantity) as n
+    select i.product_id, sum(i.quantity - i.fulfilled_quantity - i.returned_quantity) as n
     from orders o
     join order_items i on i.order_id = o.id
-    where o.status in ('pending_payment', 'on_hold', 'processing') and o.hold_reason is distinct from 'late_payment_no_stock'
+    where o.status in ('pending_payment', 'on_hold', 'processing') 
+      and coalesce(o.hold_reason, '') not in ('late_payment_no_stock', 'late_payment_canceled')
     group by i.product_id
 ), fulfilled as (
     select product_id, sum(fulfilled_quantity) as n from order_items where kind = 'counted' group by product_id

@@ -5,7 +5,7 @@ with lines as (
                from card_deliveries
                group by order_id, line) as d on d.order_id = i.order_id and d.line = i.line
 ), totals as (
-    select order_id, sum(quantity) as quantity, sum(fulfilled_quantity) as fulfilled
+    select order_id, sum(quantity - returned_quantity) as quantity, sum(fulfilled_quantity) as fulfilled
     from order_items
     group by order_id
 )
@@ -18,9 +18,9 @@ select o.id::text, 'fulfillment status is not what was delivered', o.fulfillment
        format('%s of %s units', coalesce(t.fulfilled, 0), coalesce(t.quantity, 0))
 from orders o
 left join totals t on t.order_id = o.id
-where o.fulfillment_status is distinct from case when t.fulfilled = t.quantity then 'fulfilled'
+where o.fulfillment_status is distinct from case when t.fulfilled > 0 and t.fulfilled = t.quantity then 'fulfilled'
                                                  when t.fulfilled > 0 then 'partially_fulfilled'
-                                                 when t.quantity > 0 then 'unfulfilled' end
+                                                 else 'unfulfilled' end
 union all
 select o.id::text, 'order is delivered and not paid', 'paid', o.payment_status
 from orders o

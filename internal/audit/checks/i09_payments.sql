@@ -6,7 +6,7 @@ having count(*) > 1
 union all
 select e.payment_id::text, 'payment was applied several times', 'once', count(*)::text
 from payment_events e
-where e.outcome = 'applied'
+where e.outcome in ('applied', 'late_payment')
 group by e.payment_id
 having count(*) > 1
 union all
@@ -19,17 +19,17 @@ select e.channel || ' ' || e.event_id, 'notice was applied over another amount t
        e.amount || ' ' || e.currency
 from payment_events e
 join payments p on p.id = e.payment_id
-where e.outcome = 'applied' and (e.amount <> p.amount or e.currency <> p.currency)
+where e.outcome in ('applied', 'late_payment') and (e.amount <> p.amount or e.currency <> p.currency)
 union all
 select e.channel || ' ' || e.event_id, 'notice of another account was applied', p.account, e.account
 from payment_events e
 join payments p on p.id = e.payment_id
-where e.outcome = 'applied' and (e.channel <> p.channel or e.account <> p.account)
+where e.outcome in ('applied', 'late_payment') and (e.channel <> p.channel or e.account <> p.account)
 union all
 select e.channel || ' ' || e.event_id, 'notice was applied and its payment has not succeeded', 'succeeded', coalesce(p.status, 'no payment')
 from payment_events e
 left join payments p on p.id = e.payment_id
-where e.outcome = 'applied' and p.status is distinct from 'succeeded'
+where e.outcome in ('applied', 'late_payment') and p.status is distinct from 'succeeded'
 union all
 select e.channel || ' ' || e.event_id, 'money in doubt does not show on its order', e.outcome, 'no exception code'
 from payment_events e

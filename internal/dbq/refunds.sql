@@ -1,0 +1,65 @@
+-- name: RefundInsert :exec
+insert into refunds (id, order_id, payment_id, amount, currency, status, reason, actor, idempotency_key, created_at)
+values (@id, @order_id, @payment_id, @amount, @currency, @status, @reason, @actor, nullif(@idempotency_key::text, ''), @created_at);
+
+-- name: RefundItemsInsert :exec
+insert into refund_items (refund_id, line, quantity, returned)
+select @refund_id::uuid, unnest(@lines::int[]), unnest(@quantities::int[]), unnest(@returned::int[]);
+
+-- name: RefundByKey :one
+select id, order_id, payment_id, amount, currency, status, reason, actor, reference, error, created_at, finished_at
+from refunds
+where order_id = @order_id and idempotency_key = @idempotency_key::text;
+
+-- name: RefundGet :one
+select id, order_id, payment_id, amount, currency, status, reason, actor, reference, error, created_at, finished_at
+from refunds
+where id = @id;
+
+-- name: RefundItems :many
+select line, quantity, returned
+from refund_items
+where refund_id = @refund_id
+order by line;
+
+-- name: RefundList :many
+select id, order_id, payment_id, amount, currency, status, reason, actor, reference, error, created_at, finished_at
+from refunds
+where id < @before::uuid
+order by id desc
+limit @max_rows;
+
+-- name: RefundListByStatus :many
+select id, order_id, payment_id, amount, currency, status, reason, actor, reference, error, created_at, finished_at
+from refunds
+where status = @status and id < @before::uuid
+order by id desc
+limit @max_rows;
+
+-- name: RefundListByOrder :many
+select id, order_id, payment_id, amount, currency, status, reason, actor, reference, error, created_at, finished_at
+from refunds
+where order_id = @order_id and id < @before::uuid and (@status::text = '' or status = @status::text)
+order by id desc
+limit @max_rows;
+
+-- name: RefundEnlist :many
+-- The ledger of the hop: each refund that a gateway is to do gets its job once.
+update refunds
+set enlisted_at = @now::timestamptz
+where order_id = any(@order_ids::uuid[]) and (status = 'pending' and enlisted_at is null) is true
+returning id;
+
+-- name: RefundToDo :one
+select r.id, r.amount, r.currency, r.status, r.reason, r.order_id, p.id as payment_id, p.channel, p.account,
+       p.amount as paid_amount, o.number, o.traceparent, o.locale
+from refunds r
+join payments p on p.id = r.payment_id
+join orders o on o.id = r.order_id
+where r.id = @id;
+
+-- name: RefundSettle :execrows
+-- What has ended stays as it is.
+update refunds
+set status = @status, reference = @reference, error = @error, finished_at = nullif(@finished_at::timestamptz, '0001-01-01 00:00:00+00')
+where id = @id and (status in ('pending', 'unknown', 'manual')) is true;

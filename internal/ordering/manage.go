@@ -1,0 +1,149 @@
+package ordering
+
+import (
+	"context"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/vendbox/vendbox/internal/dbq"
+	"github.com/vendbox/vendbox/internal/fault"
+	"github.com/vendbox/vendbox/internal/outbox"
+)
+
+const maxReason = 500 // characters
+
+// CheckReason bounds what a person says about a step. Fault: reason_invalid.
+func CheckReason(reason string) error {
+	if utf8.RuneCountInString(reason) > maxReason {
+		return fault.New(fault.Invalid, "reason_invalid", "max", maxReason)
+	}
+	return nil
+}
+
+// Cancel ends an unpaid order and gives its stock back. Faults: order_not_found, order_state_wrong (one that is paid has
+// to be refunded), reason_invalid.
+func (s *Service) Cancel(ctx context.Context, id uuid.UUID, by By) (*Order, error) {
+	return s.change(ctx, id, by, func(tx *outbox.Tx, o *Order, shelf *Shelf) error {
+		if o.CanStep(EventCanceled) {
+			shelf.giveBack(o)
+		}
+		return o.step(tx, EventCanceled, by, func() { o.ClosedAt = tx.Now })
+	})
+}
+
+// Hold stops an order until somebody releases or rejects it: nothing is delivered meanwhile. Faults as of Cancel.
+func (s *Service) Hold(ctx context.Context, id uuid.UUID, by By) (*Order, error) {
+	return s.change(ctx, id, by, func(tx *outbox.Tx, o *Order, _ *Shelf) error {
+		if o.Status == Expired || o.Status == Canceled { // only late money holds what has ended
+			return o.step(tx, "", by, nil)
+		}
+		return o.Hold(tx, HoldManual, by)
+	})
+}
+
+// Release lets a held order go on: an unpaid one can be paid again for the usual time, a paid one is delivered. One that
+// holds no stock needs some. Faults as of Cancel, and out_of_stock.
+func (s *Service) Release(ctx context.Context, id uuid.UUID, by By) (*Order, error) {
+	return s.change(ctx, id, by, func(tx *outbox.Tx, o *Order, shelf *Shelf) error { return s.release(tx, o, shelf, by) })
+}
+
+func (s *Service) release(tx *outbox.Tx, o *Order, shelf *Shelf, by By) error {
+	if o.Status == OnHold && !o.HoldsStock() {
+		if err := shelf.Reserve(o); err != nil {
+			return err
+		}
+	}
+	return o.step(tx, EventReleased, by, func() {
+		if o.PaymentStatus == Unpaid {
+			o.ExpiresAt = tx.Now.Add(s.cfg.TTL)
+		}
+	})
+}
+
+// change runs one step of one order in a transaction: its stock is locked, then the order.
+func (s *Service) change(ctx context.Context, id uuid.UUID, by By, step func(*outbox.Tx, *Order, *Shelf) error) (*Order, error) {
+	if err := CheckReason(by.Reason); err != nil {
+		return nil, err
+	}
+	var order *Order
+	err := s.box.InTx(ctx, func(tx *outbox.Tx) error {
+		shelf, err := LockStock(ctx, tx, []uuid.UUID{id})
+		if err != nil {
+			return err
+		}
+		locked, err := Lock(ctx, tx, []uuid.UUID{id})
+		if err != nil {
+			return err
+		}
+		if order = oneOf(locked); order == nil {
+			return fault.New(fault.NotFound, "order_not_found", "order_id", id)
+		}
+		if err := step(tx, order, shelf); err != nil {
+			return err
+		}
+		if err := shelf.Save(ctx, tx); err != nil {
+			return err
+		}
+		return Save(ctx, tx, []*Order{order})
+	})
+	return order, err
+}
+
+// waitingForGoods are the holds that end by themselves when there is stock again.
+var waitingForGoods = []string{HoldCardShortage, HoldLateNoStock}
+
+// ReleaseRestocked lets paid orders go on that wait for goods, those first that were placed first, and says how many did.
+// Those for which there still are none stay as they are. Upkeep calls it every few seconds.
+func (s *Service) ReleaseRestocked(ctx context.Context) (int, error) {
+	const atOnce = 200
+	ids, err := dbq.New(s.pool).OrderHeldFor(ctx, dbq.OrderHeldForParams{Reasons: waitingForGoods, MaxRows: atOnce})
+	if err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	released := 0
+	err = s.box.InTx(ctx, func(tx *outbox.Tx) error {
+		shelf, err := LockStock(ctx, tx, ids)
+		if err != nil {
+			return err
+		}
+		orders, err := lockFree(ctx, tx, ids)
+		if err != nil {
+			return err
+		}
+		shortages, err := s.restocked(ctx, tx, orders, shelf)
+		if err != nil {
+			return err
+		}
+		released = len(shortages)
+		if err := shelf.Save(ctx, tx); err != nil {
+			return err
+		}
+		return Save(ctx, tx, shortages)
+	})
+	return released, err
+}
+
+// restocked releases what can be delivered now. A card shortage holds reserved units that no card stood behind, so it
+// goes on only when there are cards; the other waits for available stock.
+func (s *Service) restocked(ctx context.Context, tx *outbox.Tx, orders []*Order, shelf *Shelf) ([]*Order, error) {
+	cards, err := cardsOnShelf(ctx, tx, orders)
+	if err != nil {
+		return nil, err
+	}
+	var released []*Order
+	for _, o := range orders {
+		if o.Status != OnHold || !cards.takeFor(o) {
+			continue
+		}
+		err := s.release(tx, o, shelf, byRestock)
+		if fault.HasCode(err, "out_of_stock") {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		released = append(released, o)
+	}
+	return released, nil
+}

@@ -1,0 +1,173 @@
+package payments
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vendbox/vendbox/internal/dbq"
+	"github.com/vendbox/vendbox/internal/ordering"
+	"github.com/vendbox/vendbox/internal/outbox"
+)
+
+const (
+	// firstAsk is how long after its beginning an attempt is asked about: a callback that is not lost has come by then.
+	firstAsk              = 20 * time.Second
+	askAtOnce, askWorkers = 200, 16
+	askTimeout            = 5 * time.Second
+	// expireAnyway is how long a gateway that cannot be reached keeps an order from expiring. Money that shows up later is
+	// late money, and is dealt with as such.
+	expireAnyway = 10 * time.Minute
+	expireAtOnce = 200
+)
+
+// firstAskAt is when an attempt of a channel is first asked about; the zero time where it cannot be.
+func (s *Service) firstAskAt(channel string, begun time.Time) time.Time {
+	if _, ok := s.channels[channel].Channel.(Querier); ok {
+		return begun.Add(firstAsk)
+	}
+	return time.Time{}
+}
+
+// queriers are the channels that can be asked.
+func (s *Service) queriers() []string {
+	var names []string
+	for name, channel := range s.channels {
+		if _, ok := channel.Channel.(Querier); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// AskGateways asks what became of attempts whose callbacks have not come, applies what was paid, and says how many were.
+// Each is asked 20 s after it began, and then after twice the time, for two days.
+func (s *Service) AskGateways(ctx context.Context) (found int, err error) {
+	names := s.queriers()
+	if len(names) == 0 {
+		return 0, nil
+	}
+	rows, err := dbq.New(s.pool).PaymentsToAsk(ctx, dbq.PaymentsToAskParams{Now: s.now(), Channels: names, MaxRows: askAtOnce})
+	if err != nil {
+		return 0, err
+	}
+	open := make([]dbq.PaymentsOpenOfRow, len(rows))
+	for i, row := range rows {
+		open[i] = dbq.PaymentsOpenOfRow(row)
+	}
+	for _, answer := range s.ask(ctx, open) {
+		if answer == askedPaid {
+			found++
+		}
+	}
+	return found, ctx.Err()
+}
+
+type askAnswer int
+
+const (
+	askedUnpaid askAnswer = iota
+	askedPaid
+	askFailed
+)
+
+// ask asks about attempts, several at a time and in no transaction, and applies what was paid. It gives the worst that is
+// known of each order: paid above failed above unpaid.
+func (s *Service) ask(ctx context.Context, attempts []dbq.PaymentsOpenOfRow) map[uuid.UUID]askAnswer {
+	answers := make([]askAnswer, len(attempts))
+	var g errgroup.Group
+	g.SetLimit(askWorkers)
+	for i, row := range attempts {
+		g.Go(func() error {
+			answers[i] = s.askOne(ctx, row)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	byOrder := make(map[uuid.UUID]askAnswer, len(attempts))
+	for i, row := range attempts {
+		if known := byOrder[row.OrderID]; answers[i] == askedPaid || known != askedPaid && answers[i] == askFailed {
+			byOrder[row.OrderID] = answers[i]
+		}
+	}
+	return byOrder
+}
+
+func (s *Service) askOne(ctx context.Context, row dbq.PaymentsOpenOfRow) askAnswer {
+	channel := s.channels[row.Channel]
+	if channel == nil {
+		return askedUnpaid // it is not configured any more, so nobody can be asked
+	}
+	querier, ok := channel.Channel.(Querier)
+	if !ok {
+		return askedUnpaid
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	notice, paid, err := querier.Query(ctx, Attempt{
+		ID: row.ID, OrderID: row.OrderID, OrderNumber: row.Number, Account: row.Account,
+		Amount: ordering.Money{Amount: row.Amount, Currency: row.Currency}, ExpiresAt: row.ExpiresAt,
+	})
+	if err != nil {
+		return askFailed
+	}
+	if !paid {
+		return askedUnpaid
+	}
+	if _, err := channel.apply.Do(ctx, notice); err != nil {
+		return askFailed
+	}
+	return askedPaid
+}
+
+// ExpireDue ends the unpaid orders whose time is over and says how many there were. Where the gateway can be asked, it is
+// asked first; one that cannot be reached puts an order's end off, for up to ten minutes.
+func (s *Service) ExpireDue(ctx context.Context) (expired int, err error) {
+	var after ordering.DueAfter
+	for {
+		due, err := ordering.Due(ctx, s.pool, s.now(), after, expireAtOnce)
+		if err != nil || len(due) == 0 {
+			return expired, err
+		}
+		ids, err := s.withoutPaid(ctx, due)
+		if err != nil {
+			return expired, err
+		}
+		err = s.box.InTx(ctx, func(tx *outbox.Tx) error {
+			n, err := ordering.Expire(ctx, tx, ids)
+			expired += n
+			return err
+		})
+		if err != nil {
+			return expired, err
+		}
+		if len(due) < expireAtOnce {
+			return expired, nil
+		}
+		after = due[len(due)-1]
+	}
+}
+
+// withoutPaid leaves out the orders that turn out to be paid, and those of which that cannot be known yet.
+func (s *Service) withoutPaid(ctx context.Context, due []ordering.DueAfter) ([]uuid.UUID, error) {
+	ids := make([]uuid.UUID, len(due))
+	for i, order := range due {
+		ids[i] = order.ID
+	}
+	open, err := dbq.New(s.pool).PaymentsOpenOf(ctx, ids)
+	if err != nil || len(open) == 0 {
+		return ids, err
+	}
+	answers := s.ask(ctx, open)
+	kept := ids[:0]
+	for _, order := range due {
+		answer := answers[order.ID]
+		if answer == askedPaid || answer == askFailed && s.now().Before(order.ExpiresAt.Add(expireAnyway)) {
+			continue
+		}
+		kept = append(kept, order.ID)
+	}
+	return kept, nil
+}
