@@ -28,14 +28,15 @@ var domain = []string{
 var rooms = map[string][]string{
 	"cmd": {"cli"},
 	"cli": join(domain, "audit", "bench", "config", "console", "demo", "devpg", "fulfillment", "groupcommit", "httpapi",
-		"migrations", "openapi", "relay", "upkeep"),
+		"migrations", "openapi", "reconcile", "relay", "upkeep"),
 
 	// Edges and workers.
-	"httpapi":     join(domain, "groupcommit", "openapi"),
+	"httpapi":     join(domain, "groupcommit", "openapi", "reconcile"),
 	"console":     domain,
 	"relay":       join(domain, "dbq", "groupcommit"),
 	"fulfillment": join(domain, "dbq", "groupcommit"),
 	"upkeep":      join(domain, "dbq"),
+	"reconcile":   {"audit", "dbq"},
 	"audit":       {}, // reads the tables as they are, with SQL of its own
 
 	// The domain.

@@ -15,16 +15,17 @@ import (
 )
 
 type commands struct {
-	Demo    demoCmd    `cmd:"" help:"Sell 2,000 orders on an embedded Postgres, from HTTP to delivered cards, SMS and webhooks, and check the books."`
-	Dev     devCmd     `cmd:"" help:"Run everything on an embedded Postgres, seeded, until you stop it."`
-	Serve   serveCmd   `cmd:"" help:"Serve the API and work on the jobs."`
-	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up or down, or show where it is."`
-	Audit   auditCmd   `cmd:"" help:"Check every promise on a live database; name the rows that break one."`
-	Bench   benchCmd   `cmd:"" help:"Measure orders or the whole pipeline against baselines."`
-	APIKey  apiKeyCmd  `cmd:"" name:"apikey" help:"Create, list and revoke API keys."`
-	Keyset  keysetCmd  `cmd:"" help:"Make a master key; rotate data keys."`
-	OpenAPI openAPICmd `cmd:"" name:"openapi" help:"Print the API's description (OpenAPI 3.1, YAML)."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Demo      demoCmd      `cmd:"" help:"Sell 2,000 orders on an embedded Postgres, from HTTP to delivered cards, SMS and webhooks, and check the books."`
+	Dev       devCmd       `cmd:"" help:"Run everything on an embedded Postgres, seeded, until you stop it."`
+	Serve     serveCmd     `cmd:"" help:"Serve the API and work on the jobs."`
+	Migrate   migrateCmd   `cmd:"" help:"Bring the database's schema up or down, or show where it is."`
+	Audit     auditCmd     `cmd:"" help:"Check every promise on a live database; name the rows that break one."`
+	Reconcile reconcileCmd `cmd:"" help:"Compare the books with each other, or with a gateway's settlement file, and suggest repairs."`
+	Bench     benchCmd     `cmd:"" help:"Measure orders or the whole pipeline against baselines."`
+	APIKey    apiKeyCmd    `cmd:"" name:"apikey" help:"Create, list and revoke API keys."`
+	Keyset    keysetCmd    `cmd:"" help:"Make a master key; rotate data keys."`
+	OpenAPI   openAPICmd   `cmd:"" name:"openapi" help:"Print the API's description (OpenAPI 3.1, YAML)."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
 // heapGrowth is how far the heap may grow over what is alive in it, in percent, before it is collected. Little is alive

@@ -121,8 +121,16 @@ func (s *stack) lifeTasks() []upkeep.Task {
 	return []upkeep.Task{
 		{Name: "expire_orders", Every: time.Second, Timeout: 5 * time.Minute, Run: said("orders expired", s.payments.ExpireDue)},
 		{Name: "ask_gateways", Every: 5 * time.Second, Timeout: 5 * time.Minute, Run: said("lost callbacks found", s.payments.AskGateways)},
+		{Name: "reconcile", Every: 6 * time.Hour, Timeout: 30 * time.Minute, Run: said("differences in the books", s.reconcile)},
 		{Name: "release_restocked", Every: 5 * time.Second, Run: said("held orders have their goods", s.orders.ReleaseRestocked)},
 	}
+}
+
+// reconcile compares the last two days, so that each is seen several times.
+func (s *stack) reconcile(ctx context.Context) (int, error) {
+	now := time.Now()
+	report, err := s.books.Run(ctx, now.AddDate(0, 0, -2), now)
+	return len(report.Differences), err
 }
 
 // riverLog leaves out River's notes on every retry and every statistic: the rooms' own lines say more.
@@ -188,7 +196,7 @@ func (s *stack) newDoor(workers *working, healthOnly bool) *httpapi.Server {
 		Tracing: s.tracing.Provider(), Metering: s.metrics.Provider(), Authenticate: s.keys.Authenticate,
 		Checks: checks, HealthOnly: healthOnly,
 		Box: s.box, Vault: s.vault, Orders: s.orders, Payments: s.payments, Cards: s.cards, FailedJobs: s.failedJobs,
-		SMS: s.sms, SMSSandbox: s.smsSandbox, Inventory: s.inventory, Webhooks: s.webhooks,
+		SMS: s.sms, SMSSandbox: s.smsSandbox, Books: s.books, Inventory: s.inventory, Webhooks: s.webhooks,
 	})
 	door.Mount("GET /metrics", s.metrics.Handler())
 	return door

@@ -25,6 +25,7 @@ import (
 	"github.com/vendbox/vendbox/internal/outbox"
 	"github.com/vendbox/vendbox/internal/payments"
 	"github.com/vendbox/vendbox/internal/pgdb"
+	"github.com/vendbox/vendbox/internal/reconcile"
 	"github.com/vendbox/vendbox/internal/relay"
 	"github.com/vendbox/vendbox/internal/sms"
 	"github.com/vendbox/vendbox/internal/telemetry"
@@ -52,6 +53,7 @@ type stack struct {
 	smsSandbox *sms.Sandbox
 	webhooks   *webhooks.Service
 	failedJobs *failedjobs.Room
+	books      *reconcile.Service
 	jobs       *river.Client[pgx.Tx] // inserts only
 
 	closers []func() // in the order of opening; run in reverse
@@ -207,6 +209,7 @@ func (s *stack) openDoorRooms(opts stackOptions) {
 	s.payments = payments.NewService(s.pool, s.box, time.Now, channels...)
 	s.onClose(s.payments.Close)
 	s.cards = ordering.NewReveals(s.pool, s.vault, time.Now)
+	s.books = reconcile.New(s.pool, s.payments, time.Now)
 	s.failedJobs = failedjobs.New(s.pool, time.Now)
 	// A room that had given up opens its ledger again when a person says so.
 	s.failedJobs.OnRetry(sms.Args{}.Kind(), s.sms.BeforeRetry)

@@ -43,6 +43,23 @@ type Keyset struct {
 	UpdatedAt time.Time
 }
 
+type ReconciliationEntry struct {
+	ID          uuid.UUID
+	Scope       string
+	Kind        string
+	Subject     string
+	What        string
+	Expected    string
+	Actual      string
+	Suggestion  string
+	Status      string
+	FirstSeenAt time.Time
+	LastSeenAt  time.Time
+	ClosedAt    *time.Time
+	ClosedBy    string
+	Note        string
+}
+
 type SMSSandboxMessage struct {
 	ID        uuid.UUID
 	MessageID uuid.UUID

@@ -15,6 +15,7 @@ import (
 	"github.com/vendbox/vendbox/internal/ordering"
 	"github.com/vendbox/vendbox/internal/outbox"
 	"github.com/vendbox/vendbox/internal/payments"
+	"github.com/vendbox/vendbox/internal/reconcile"
 	"github.com/vendbox/vendbox/internal/sms"
 	"github.com/vendbox/vendbox/internal/webhooks"
 )
@@ -52,6 +53,7 @@ type Deps struct {
 	Inventory  *inventory.Service
 	Orders     *ordering.Service
 	Payments   *payments.Service
+	Books      *reconcile.Service
 	Cards      *ordering.Reveals
 	FailedJobs *failedjobs.Room
 	SMS        *sms.Service

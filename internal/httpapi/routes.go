@@ -13,6 +13,7 @@ func (s *Server) routes() {
 	s.registerCards()
 	s.registerPayments()
 	s.registerRefunds()
+	s.registerReconciliation()
 	s.registerEvents()
 	s.registerWebhookEndpoints()
 	s.registerWebhookDeliveries()

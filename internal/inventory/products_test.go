@@ -200,8 +200,8 @@ func TestStockIsDerived(t *testing.T) {
 	} {
 		_, err := b.pool.Exec(t.Context(), fmt.Sprintf(`
 			with placed as (
-				insert into orders (id, number, status, hold_reason, currency, total_amount, locale, api_key_id, placed_at, expires_at)
-				values (gen_random_uuid(), 'N%d', %s, %s, 'CNY', 1, 'en', gen_random_uuid(), now(), now() + interval '1 hour')
+				insert into orders (id, number, status, hold_reason, currency, total_amount, locale, api_key_id, placed_at, expires_at, closed_at)
+				values (gen_random_uuid(), 'N%d', %s, %s, 'CNY', 1, 'en', gen_random_uuid(), now(), now() + interval '1 hour', now())
 				returning id)
 			insert into order_items (order_id, line, product_id, sku, name, kind, quantity, fulfilled_quantity, unit_price_amount)
 			select placed.id, 1, p.id, p.sku, p.name, p.kind, %s, %s, 1 from placed, products p where p.sku = $1`,
