@@ -187,8 +187,8 @@ func TestCorruptions(t *testing.T) {
 		},
 		"status without an event": {
 			promise: "I6",
-			sql: `update orders set status = 'canceled', closed_at = now() where status = 'pending_payment'; update stock set available = available + 1
-				where product_id = (select id from products where sku = 'card')`,
+			sql: `update orders set status = 'canceled', closed_at = now() where status = 'pending_payment';
+				update stock set available = available + 1 where product_id = (select id from products where sku = 'card')`,
 			id:   `select ` + unpaid + `::text`,
 			what: "not in the state",
 		},

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -65,7 +66,7 @@ func (c *reconcileCmd) compare(ctx context.Context, room *reconcile.Service, fro
 		return room.Run(ctx, from, to)
 	}
 	if c.Channel == "" {
-		return reconcile.Report{}, fmt.Errorf("--settlement needs --channel: whose file is it?")
+		return reconcile.Report{}, errors.New("--settlement needs --channel: whose file is it?")
 	}
 	file, err := os.Open(c.Settlement)
 	if err != nil {

@@ -29,23 +29,23 @@ func (s *Server) registerOrderSteps() {
 	handle(s, operation{
 		Operation: huma.Operation{
 			OperationID: "get-order-timeline", Method: http.MethodGet, Path: "/v1/orders/{id}/timeline", Tags: []string{tagOrders},
-			Summary: "Get an order's timeline", Description: "Every step of the order since it was placed, the oldest first: what, who, why and when. " +
-				"It is kept as long as the order.",
-			Errors: []int{http.StatusNotFound},
+			Summary:     "Get an order's timeline",
+			Description: "Every step of the order since it was placed, the oldest first: what, who, why and when. It is kept as long as the order.",
+			Errors:      []int{http.StatusNotFound},
 		},
 		Auth: needs(access.OrdersRead), Faults: []string{"order_not_found"},
 	}, s.getTimeline)
 	s.registerOrderStep("cancel", "Cancel an order",
 		"Ends an unpaid order and gives its stock back. One that is paid has to be refunded. Money that comes all the same is recorded, and "+
-			"the order is put on hold.", s.deps.cancelOrder)
+			"the order is put on hold.", s.cancelOrder)
 	s.registerOrderStep("hold", "Hold an order",
 		"Stops the order until it is released or rejected: nothing is delivered meanwhile. An unpaid order that is held expires after 24 hours.",
-		s.deps.holdOrder)
+		s.holdOrder)
 	s.registerOrderStep("release", "Release a held order",
 		"Lets the order go on: a paid one is delivered, an unpaid one can be paid again for the usual time. An order that was paid after its "+
-			"end holds no stock; it gets some now, or the answer is out_of_stock.", s.deps.releaseOrder)
+			"end holds no stock; it gets some now, or the answer is out_of_stock.", s.releaseOrder)
 	s.registerOrderStep("reject", "Reject a held order",
-		"Ends a held order: an unpaid one is canceled, a paid one is refunded as a whole.", s.deps.rejectOrder)
+		"Ends a held order: an unpaid one is canceled, a paid one is refunded as a whole.", s.rejectOrder)
 }
 
 type orderStepInput struct {
@@ -84,20 +84,20 @@ func (s *Server) registerOrderStep(name, summary, text string, step orderStep) {
 	})
 }
 
-func (d *Deps) cancelOrder(ctx context.Context, in *orderStepInput) (*ordering.Order, error) {
-	return d.Orders.Cancel(ctx, in.ID, in.by(ctx))
+func (s *Server) cancelOrder(ctx context.Context, in *orderStepInput) (*ordering.Order, error) {
+	return s.deps.Orders.Cancel(ctx, in.ID, in.by(ctx))
 }
 
-func (d *Deps) holdOrder(ctx context.Context, in *orderStepInput) (*ordering.Order, error) {
-	return d.Orders.Hold(ctx, in.ID, in.by(ctx))
+func (s *Server) holdOrder(ctx context.Context, in *orderStepInput) (*ordering.Order, error) {
+	return s.deps.Orders.Hold(ctx, in.ID, in.by(ctx))
 }
 
-func (d *Deps) releaseOrder(ctx context.Context, in *orderStepInput) (*ordering.Order, error) {
-	return d.Orders.Release(ctx, in.ID, in.by(ctx))
+func (s *Server) releaseOrder(ctx context.Context, in *orderStepInput) (*ordering.Order, error) {
+	return s.deps.Orders.Release(ctx, in.ID, in.by(ctx))
 }
 
-func (d *Deps) rejectOrder(ctx context.Context, in *orderStepInput) (*ordering.Order, error) {
-	return d.Payments.Reject(ctx, d.Orders, in.ID, in.by(ctx))
+func (s *Server) rejectOrder(ctx context.Context, in *orderStepInput) (*ordering.Order, error) {
+	return s.deps.Payments.Reject(ctx, s.deps.Orders, in.ID, in.by(ctx))
 }
 
 type timelineOutput struct{ Body listBody[timelineEntry] }

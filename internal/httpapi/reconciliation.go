@@ -35,16 +35,17 @@ func (s *Server) registerReconciliation() {
 		Operation: huma.Operation{
 			OperationID: "list-reconciliation", Method: http.MethodGet, Path: "/v1/reconciliation", Tags: []string{tagPayments},
 			Summary: "List differences in the books",
-			Description: "What reconciliation found, newest first: broken promises of the audit, paid orders that are not delivered, refunds that do " +
-				"not end, money in doubt, and what differs from a gateway's settlement file. It runs every six hours, and by vendbox reconcile.",
+			Description: "What reconciliation found, newest first: broken promises of the audit, paid orders that are not delivered, refunds " +
+				"that do not end, money in doubt, and what differs from a gateway's settlement file. It runs every six hours, and by vendbox reconcile.",
 		},
 		Auth: needs(access.OrdersManage), Faults: []string{"cursor_invalid"},
 	}, s.listReconciliation)
 	handle(s, operation{
 		Operation: huma.Operation{
 			OperationID: "resolve-reconciliation", Method: http.MethodPost, Path: "/v1/reconciliation/{id}/resolve", Tags: []string{tagPayments},
-			Summary: "Resolve a difference", Description: "Closes an entry: you have dealt with it. If the difference is there still, the next run opens another.",
-			Errors: []int{http.StatusNotFound},
+			Summary:     "Resolve a difference",
+			Description: "Closes an entry: you have dealt with it. If the difference is there still, the next run opens another.",
+			Errors:      []int{http.StatusNotFound},
 		},
 		Auth: needs(access.OrdersManage), Faults: []string{"reconciliation_entry_not_open", "reason_invalid"},
 	}, s.resolveReconciliation)

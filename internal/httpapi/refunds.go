@@ -40,8 +40,8 @@ func (s *Server) registerRefunds() {
 		Operation: huma.Operation{
 			OperationID: "refund-order", Method: http.MethodPost, Path: "/v1/orders/{id}/refund", Tags: []string{tagPayments},
 			DefaultStatus: http.StatusCreated, Summary: "Refund an order",
-			Description: "Takes units back, all that are left without items: what was not delivered returns to the stock, and the cards of what was " +
-				"are revoked and never sold again. The money is returned by a job through the gateway that took it, once, whatever is repeated. " +
+			Description: "Takes units back, all that are left without items: what was not delivered returns to the stock, and the cards of what " +
+				"was are revoked and never sold again. The money is returned by a job through the gateway that took it, once, whatever is repeated. " +
 				"With an Idempotency-Key a repeated request gets the same refund.",
 			Errors: []int{http.StatusNotFound, http.StatusConflict},
 		},

@@ -87,7 +87,7 @@ func (o *Order) find(event string) *move {
 func (o *Order) step(tx *outbox.Tx, event string, by By, set func()) error {
 	m := o.find(event)
 	if m == nil {
-		return fault.New(fault.Conflict, "order_state_wrong", "order_id", o.ID, "status", o.Status, "payment_status", o.PaymentStatus)
+		return o.StateWrong()
 	}
 	o.Status = m.to
 	if m.to != OnHold {
@@ -99,4 +99,9 @@ func (o *Order) step(tx *outbox.Tx, event string, by By, set func()) error {
 	o.Sequence++
 	o.story = append(o.story, entry{o.Sequence, event, o.Status, o.PaymentStatus, o.FulfillmentStatus, by})
 	return appendEvent(tx, o, event)
+}
+
+// StateWrong is the fault of a step that the order cannot take as it stands.
+func (o *Order) StateWrong() error {
+	return fault.New(fault.Conflict, "order_state_wrong", "order_id", o.ID, "status", o.Status, "payment_status", o.PaymentStatus)
 }

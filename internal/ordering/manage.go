@@ -36,7 +36,7 @@ func (s *Service) Cancel(ctx context.Context, id uuid.UUID, by By) (*Order, erro
 func (s *Service) Hold(ctx context.Context, id uuid.UUID, by By) (*Order, error) {
 	return s.change(ctx, id, by, func(tx *outbox.Tx, o *Order, _ *Shelf) error {
 		if o.Status == Expired || o.Status == Canceled { // only late money holds what has ended
-			return o.step(tx, "", by, nil)
+			return o.StateWrong()
 		}
 		return o.Hold(tx, HoldManual, by)
 	})

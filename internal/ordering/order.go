@@ -156,7 +156,8 @@ func (o *Order) View() View {
 	for i, item := range o.Items {
 		v.Items[i] = OrderItem{
 			Line: item.Line, SKU: item.SKU, Name: item.Name, Kind: item.Kind, Quantity: item.Quantity,
-			FulfilledQuantity: item.FulfilledQuantity, RefundedQuantity: item.RefundedQuantity, UnitPrice: Money{Amount: item.UnitPrice, Currency: o.Currency},
+			FulfilledQuantity: item.FulfilledQuantity, RefundedQuantity: item.RefundedQuantity,
+			UnitPrice: Money{Amount: item.UnitPrice, Currency: o.Currency},
 		}
 	}
 	return v

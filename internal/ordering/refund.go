@@ -37,7 +37,7 @@ type TakenLine struct {
 func Refund(ctx context.Context, tx *outbox.Tx, o *Order, shelf *Shelf, lines []RefundLine, by By) (Taken, error) {
 	refund := Taken{Amount: Money{Currency: o.Currency}}
 	if o.PaymentStatus == Unpaid || !isRefundable(o) {
-		return refund, o.step(tx, EventRefunded, by, nil) // which says why not
+		return refund, o.StateWrong()
 	}
 	quantities, err := refundQuantities(o, lines)
 	if err != nil {

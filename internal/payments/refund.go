@@ -141,7 +141,7 @@ func (s *Service) Reject(ctx context.Context, orders *ordering.Service, orderID 
 		return nil, err
 	}
 	if order.Status != ordering.OnHold {
-		return nil, fault.New(fault.Conflict, "order_state_wrong", "order_id", orderID, "status", order.Status, "payment_status", order.PaymentStatus)
+		return nil, order.StateWrong()
 	}
 	if order.PaymentStatus == ordering.Unpaid {
 		return orders.Cancel(ctx, orderID, by)

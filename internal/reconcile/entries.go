@@ -34,7 +34,9 @@ func (s *Service) List(ctx context.Context, status, cursor string, limit int) ([
 	if err != nil {
 		return nil, "", err
 	}
-	rows, err := dbq.New(s.pool).ReconciliationList(ctx, dbq.ReconciliationListParams{Status: status, Before: page.Before, MaxRows: page.MaxRows})
+	rows, err := dbq.New(s.pool).ReconciliationList(ctx, dbq.ReconciliationListParams{
+		Status: status, Before: page.Before, MaxRows: page.MaxRows,
+	})
 	if err != nil {
 		return nil, "", err
 	}

@@ -6,6 +6,8 @@ package reconcile
 
 import (
 	"context"
+	_ "embed"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -121,31 +123,16 @@ func (s *Service) stuck(ctx context.Context, from, to time.Time) ([]Difference, 
 	return found, nil
 }
 
-// suggestions say what a person does about a kind of difference.
-var suggestions = map[string]string{
-	"paid_undelivered": "Look at the order's timeline. On hold: release or reject it. Processing: look for its job among the failed jobs, and retry it.",
-	"refund_open":      "manual: give the money back at the gateway, then settle the refund. unknown: look at the gateway, then settle it or retry its failed job. refused: do it by other means, then settle it.",
-	"money_in_doubt":   "Compare with the gateway. Give the money back there, or release the order if it is held and the amount is right after all.",
-	"I1":               "Stock does not add up: look for changes made by hand. Correct a counted product with a stock adjustment; disable or import cards.",
-	"I2":               "A card was given twice or to nobody. Disable it, and give the buyer another one by refunding the unit and ordering anew.",
-	"I3":               "An order does not hold what it says. Hold it and compare with its card deliveries.",
-	"I4":               "Two orders of one idempotency key: cancel or refund one of them.",
-	"I5":               "An order is paid without a notice, or the other way round: compare with the gateway.",
-	"I6":               "A state without its event: subscribers have not heard of it. Tell them, and find out who changed the row.",
-	"I7":               "An event has not become its jobs: look at the failed jobs of the relay, and retry them.",
-	"I8":               "A webhook is neither delivered nor given up: use recover on its endpoint.",
-	"I9":               "A payment was applied against the rules: compare with the gateway, and refund what is too much.",
-	"I10":              "Money does not add up: compare the order's timeline, refunds and deliveries.",
-	"I11":              "A failed job has no entry: upkeep's sweep notes it within a minute; if not, look at the trigger failed_jobs_note.",
-	"I12":              "A secret stands in plain text: rotate it, and remove it from where it stands.",
+//go:embed suggestions.json
+var suggestionsFile []byte
 
-	"settlement_unknown":      "The gateway settled a payment that we do not know: find out whom it was for, and give it back.",
-	"settlement_not_applied":  "The gateway has the money and our payment did not succeed: replay its callback, or ask the gateway again.",
-	"settlement_amount":       "The gateway settled another amount: compare the payment at the gateway, then refund or write it off.",
-	"settlement_missing":      "We count a payment that the gateway did not settle in this time: look at the next file, then at the gateway.",
-	"settlement_refund":       "What the gateway gave back is not what we recorded: settle the refund, or compare it at the gateway.",
-	"settlement_line_invalid": "A line of the file could not be read: correct the file or the names of its columns, and import it again.",
-}
+// suggestions say what a person does about a kind of difference.
+var suggestions = func() (texts map[string]string) {
+	if err := json.Unmarshal(suggestionsFile, &texts); err != nil {
+		panic("reconcile: suggestions.json: " + err.Error())
+	}
+	return texts
+}()
 
 // save writes a scope's differences down and closes those of its entries that were not seen. It says how many.
 func (s *Service) save(ctx context.Context, scope string, found []Difference) (gone int, err error) {

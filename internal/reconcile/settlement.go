@@ -210,13 +210,12 @@ func compare(lines []Line, known []dbq.ReconcilePaymentsByIDRow, ours []dbq.Reco
 		settled[line.PaymentID] += line.Amount.Amount
 	}
 	for _, p := range ours {
-		id := p.ID.String()
+		id, of := p.ID.String(), func(amount int64) string { return text(money.Money{Amount: amount, Currency: p.Currency}) }
 		if _, ok := settled[p.ID]; !ok {
-			found = append(found, differenceOf("settlement_missing", id, "paid, and not in the settlement", text(money.Money{Amount: p.Amount, Currency: p.Currency}), "nothing"))
+			found = append(found, differenceOf("settlement_missing", id, "paid, and not in the settlement", of(p.Amount), "nothing"))
 		}
 		if refunded[p.ID] != p.Refunded {
-			found = append(found, differenceOf("settlement_refund", id, "refunds differ",
-				text(money.Money{Amount: p.Refunded, Currency: p.Currency}), text(money.Money{Amount: refunded[p.ID], Currency: p.Currency})))
+			found = append(found, differenceOf("settlement_refund", id, "refunds differ", of(p.Refunded), of(refunded[p.ID])))
 		}
 	}
 	return found
