@@ -195,7 +195,7 @@ func (s *stack) newDoor(workers *working, healthOnly bool) *httpapi.Server {
 		MaxBody: int64(s.cfg.MaxBody), MaxUpload: int64(s.cfg.MaxUpload),
 		Tracing: s.tracing.Provider(), Metering: s.metrics.Provider(), Authenticate: s.keys.Authenticate,
 		Checks: checks, HealthOnly: healthOnly,
-		Box: s.box, Vault: s.vault, Orders: s.orders, Payments: s.payments, Cards: s.cards, FailedJobs: s.failedJobs,
+		Box: s.box, Vault: s.vault, Orders: s.orders, Live: s.live, Payments: s.payments, Cards: s.cards, FailedJobs: s.failedJobs,
 		SMS: s.sms, SMSSandbox: s.smsSandbox, Books: s.books, Inventory: s.inventory, Webhooks: s.webhooks,
 	})
 	door.Mount("GET /metrics", s.metrics.Handler())

@@ -21,6 +21,7 @@ import (
 	"github.com/vendbox/vendbox/internal/failedjobs"
 	"github.com/vendbox/vendbox/internal/fulfillment"
 	"github.com/vendbox/vendbox/internal/inventory"
+	"github.com/vendbox/vendbox/internal/live"
 	"github.com/vendbox/vendbox/internal/ordering"
 	"github.com/vendbox/vendbox/internal/outbox"
 	"github.com/vendbox/vendbox/internal/payments"
@@ -47,6 +48,7 @@ type stack struct {
 	inventory  *inventory.Service
 	orders     *ordering.Service
 	payments   *payments.Service
+	live       *live.Hub
 	cards      *ordering.Reveals
 	delivery   *fulfillment.Worker
 	sms        *sms.Service
@@ -116,7 +118,7 @@ func (s *stack) open(ctx context.Context, opts stackOptions) error {
 		defer cancel()
 		s.relay.Close(ctx)
 	})
-	s.openDoorRooms(opts)
+	s.openDoorRooms(opts) //nolint:contextcheck // watching goes on until Close, whatever becomes of the context
 	return errors.Join(s.relay.Measure(s.metrics.Provider()), s.failedJobs.Measure(s.metrics.Provider(), s.log))
 }
 
@@ -208,6 +210,8 @@ func (s *stack) openDoorRooms(opts stackOptions) {
 	}
 	s.payments = payments.NewService(s.pool, s.box, time.Now, channels...)
 	s.onClose(s.payments.Close)
+	s.live = live.New(live.Config{Pool: s.pool, Log: s.log, MaxWatchers: s.cfg.MaxWatchers})
+	s.onClose(s.live.Close)
 	s.cards = ordering.NewReveals(s.pool, s.vault, time.Now)
 	s.books = reconcile.New(s.pool, s.payments, time.Now)
 	s.failedJobs = failedjobs.New(s.pool, time.Now)

@@ -61,6 +61,7 @@ type HTTP struct {
 	MaxBody       Size          `name:"max-body" env:"VENDBOX_MAX_BODY" default:"1MiB" help:"The largest JSON body."`
 	MaxUpload     Size          `name:"max-upload" env:"VENDBOX_MAX_UPLOAD" default:"512MiB" help:"The largest card import."`
 	AccessLog     string        `name:"access-log" env:"VENDBOX_ACCESS_LOG" default:"errors" help:"Which requests are logged: errors (and slow ones), all, off (only answers of 500 and above)."`
+	MaxWatchers   int           `name:"max-watchers" env:"VENDBOX_MAX_WATCHERS" default:"5000" help:"How many orders may be watched through this process at once (open event streams)."`
 	ShutdownGrace time.Duration `name:"shutdown-grace" env:"VENDBOX_SHUTDOWN_GRACE" default:"20s" help:"How long requests and jobs may take to finish when the process is told to stop."`
 }
 

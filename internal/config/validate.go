@@ -109,6 +109,7 @@ func (h *HTTP) problems() []string {
 	between(&l, "--max-body", h.MaxBody, 1<<10, 64<<20)
 	between(&l, "--max-upload", h.MaxUpload, 1<<10, 64<<30)
 	l.oneOf("--access-log", h.AccessLog, "errors", "all", "off")
+	between(&l, "--max-watchers", h.MaxWatchers, 1, 1_000_000)
 	between(&l, "--shutdown-grace", h.ShutdownGrace, 0, time.Hour)
 	return l
 }

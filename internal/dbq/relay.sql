@@ -17,5 +17,9 @@ cross join lateral (
 ) as first;
 
 -- name: RelayNotify :exec
+-- One statement for both: the queues with new jobs, and the ids of orders that have changed, joined by commas.
 select pg_notify(current_schema() || '.river_insert', json_build_object('queue', queue)::text)
-from unnest(@queues::text[]) as queue;
+from unnest(@queues::text[]) as queue
+union all
+select pg_notify(current_schema() || '.orders', ids)
+from unnest(@orders::text[]) as ids;

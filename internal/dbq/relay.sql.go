@@ -23,10 +23,19 @@ func (q *Queries) RelayDropSafetyJobs(ctx context.Context, ids []int64) error {
 const relayNotify = `-- name: RelayNotify :exec
 select pg_notify(current_schema() || '.river_insert', json_build_object('queue', queue)::text)
 from unnest($1::text[]) as queue
+union all
+select pg_notify(current_schema() || '.orders', ids)
+from unnest($2::text[]) as ids
 `
 
-func (q *Queries) RelayNotify(ctx context.Context, queues []string) error {
-	_, err := q.db.Exec(ctx, relayNotify, queues)
+type RelayNotifyParams struct {
+	Queues []string
+	Orders []string
+}
+
+// One statement for both: the queues with new jobs, and the ids of orders that have changed, joined by commas.
+func (q *Queries) RelayNotify(ctx context.Context, arg RelayNotifyParams) error {
+	_, err := q.db.Exec(ctx, relayNotify, arg.Queues, arg.Orders)
 	return err
 }
 

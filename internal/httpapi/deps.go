@@ -12,6 +12,7 @@ import (
 	"github.com/vendbox/vendbox/internal/failedjobs"
 	"github.com/vendbox/vendbox/internal/fault"
 	"github.com/vendbox/vendbox/internal/inventory"
+	"github.com/vendbox/vendbox/internal/live"
 	"github.com/vendbox/vendbox/internal/ordering"
 	"github.com/vendbox/vendbox/internal/outbox"
 	"github.com/vendbox/vendbox/internal/payments"
@@ -52,6 +53,7 @@ type Deps struct {
 	Vault      *cardvault.Vault
 	Inventory  *inventory.Service
 	Orders     *ordering.Service
+	Live       *live.Hub
 	Payments   *payments.Service
 	Books      *reconcile.Service
 	Cards      *ordering.Reveals

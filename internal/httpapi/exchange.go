@@ -70,7 +70,7 @@ func (x *exchange) WriteHeader(status int) {
 		x.status = status
 		return
 	}
-	if x.status == 0 && status >= http.StatusOK {
+	if x.status == 0 && (status >= http.StatusOK || status == http.StatusSwitchingProtocols) {
 		x.status = status
 	}
 	x.ResponseWriter.WriteHeader(status)

@@ -9,6 +9,7 @@ func (s *Server) routes() {
 	s.registerProducts()
 	s.registerCardImports()
 	s.registerOrders()
+	s.registerOrdersWatch()
 	s.registerOrderSteps()
 	s.registerCards()
 	s.registerPayments()

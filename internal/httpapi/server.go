@@ -27,6 +27,8 @@ type Server struct {
 	stopping context.Context //nolint:containedctx // it ends the streams; see Serve
 	stop     context.CancelFunc
 	closers  []func()
+
+	heartbeat, messages time.Duration // heartbeatEvery and messageTimeout, but in tests
 }
 
 const (
@@ -41,7 +43,7 @@ const (
 func New(deps Deps) *Server {
 	configureHuma()
 	deps = deps.withDefaults()
-	s := &Server{deps: deps, log: deps.Log, mux: http.NewServeMux()}
+	s := &Server{deps: deps, log: deps.Log, mux: http.NewServeMux(), heartbeat: heartbeatEvery, messages: messageTimeout}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	if deps.Tracing != nil {
 		s.tracer = deps.Tracing.Tracer("github.com/vendbox/vendbox/internal/httpapi")

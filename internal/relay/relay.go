@@ -193,7 +193,7 @@ func (r *Relay) flushLate(ctx context.Context, batch [][]outbox.Event) ([]groupc
 	return make([]groupcommit.Result[struct{}], len(batch)), nil
 }
 
-// hop is the relay: one transaction for the ledgers, the jobs and the end of the safety jobs, then one NOTIFY.
+// hop is the relay: one transaction for the ledgers, the jobs and the end of the safety jobs, then one statement of NOTIFYs.
 func (r *Relay) hop(ctx context.Context, events []outbox.Event, safetyJobs []int64) error {
 	var jobs []river.InsertManyParams
 	err := pgdb.InTx(ctx, r.pool, func(tx pgx.Tx) error {
@@ -218,18 +218,19 @@ func (r *Relay) hop(ctx context.Context, events []outbox.Event, safetyJobs []int
 	if err != nil {
 		return err
 	}
-	r.notify(ctx, jobs)
+	r.notify(ctx, dbq.RelayNotifyParams{Queues: queuesOf(jobs), Orders: changedOrders(events)})
 	return nil
 }
 
-// notify wakes the workers once the jobs can be seen. River's own NOTIFY, from inside the transaction, may be held back
-// by its limiter and then be as late as the next poll.
-func (r *Relay) notify(ctx context.Context, jobs []river.InsertManyParams) {
-	if len(jobs) == 0 {
+// notify wakes the workers once the jobs can be seen, and tells who watches orders which have changed: one statement, and
+// so one commit that takes NOTIFY's global lock, for the whole batch. River's own NOTIFY, from inside the transaction, may
+// be held back by its limiter and then be as late as the next poll.
+func (r *Relay) notify(ctx context.Context, p dbq.RelayNotifyParams) {
+	if len(p.Queues) == 0 && len(p.Orders) == 0 {
 		return
 	}
-	if err := dbq.New(r.pool).RelayNotify(ctx, queuesOf(jobs)); err != nil {
-		r.log.WarnContext(ctx, "relay: notify failed; the workers' poll will find the jobs", "error", err)
+	if err := dbq.New(r.pool).RelayNotify(ctx, p); err != nil {
+		r.log.WarnContext(ctx, "relay: notify failed; the workers' poll will find the jobs, the watchers' the changes", "error", err)
 	}
 }
 

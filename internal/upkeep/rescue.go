@@ -191,7 +191,7 @@ func (r *Rescuer) rescueSome(ctx context.Context, ours unheard) ([]dbq.UpkeepRes
 		if err != nil || len(lost) == 0 {
 			return err
 		}
-		return q.RelayNotify(ctx, queuesOf(lost)) // is sent by the commit
+		return q.RelayNotify(ctx, dbq.RelayNotifyParams{Queues: queuesOf(lost)}) // is sent by the commit
 	})
 	return lost, err
 }
