@@ -161,11 +161,12 @@ func (d *devStack) startPostgres(ctx context.Context, opts devOptions) (config.C
 }
 
 // devConfig are serve's defaults, but for what development wants: plain HTTP and private addresses, connections enough for
-// all that is in this one process, and nobody who waits long for its end.
+// all that is in this one process, nobody who waits long for its end, and a name on the buyer's page.
 func devConfig() config.Config {
 	cfg := config.Defaults()
 	cfg.AllowHTTP, cfg.AllowPrivate = true, true
 	cfg.MaxConns, cfg.ShutdownGrace = 24, 10*time.Second
+	cfg.ShopName, cfg.Support = "Example shop", "help@shop.example"
 	return cfg
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/vendbox/vendbox/internal/console"
 	"github.com/vendbox/vendbox/internal/fulfillment"
 	"github.com/vendbox/vendbox/internal/httpapi"
 	"github.com/vendbox/vendbox/internal/payments"
@@ -199,6 +200,11 @@ func (s *stack) newDoor(workers *working, healthOnly bool) *httpapi.Server {
 		SMS: s.sms, SMSSandbox: s.smsSandbox, Books: s.books, Inventory: s.inventory, Webhooks: s.webhooks,
 	})
 	door.Mount("GET /metrics", s.metrics.Handler())
+	if !healthOnly {
+		console.New(console.Config{ShopName: s.cfg.ShopName, Support: s.cfg.Support}, console.Deps{
+			Orders: s.orders, Cards: s.cards, Vault: s.vault, Now: time.Now, Log: s.log,
+		}).Mount(door.Mount)
+	}
 	return door
 }
 

@@ -68,6 +68,8 @@ type HTTP struct {
 // Shop says how it sells.
 type Shop struct {
 	OrderTTL      time.Duration `name:"order-ttl" env:"VENDBOX_ORDER_TTL" default:"30m" help:"How long an order can be paid."`
+	ShopName      string        `name:"shop-name" env:"VENDBOX_SHOP_NAME" placeholder:"TEXT" help:"What buyers know the shop as. It heads their page."`
+	Support       string        `name:"support" env:"VENDBOX_SUPPORT" placeholder:"TEXT" help:"How buyers reach a person of the shop: a telephone number, an e-mail address or a link. Their page shows it."`
 	DefaultRegion string        `name:"default-region" env:"VENDBOX_DEFAULT_REGION" default:"CN" help:"The country of phone numbers without a country code (ISO 3166)."`
 }
 

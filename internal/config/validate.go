@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/nyaruka/phonenumbers"
@@ -114,9 +115,13 @@ func (h *HTTP) problems() []string {
 	return l
 }
 
+const maxShopText = 100
+
 func (s *Shop) problems() []string {
 	var l list
 	between(&l, "--order-ttl", s.OrderTTL, time.Minute, 30*24*time.Hour)
+	l.wrongf(utf8.RuneCountInString(s.ShopName) > maxShopText, "--shop-name: want at most %d characters", maxShopText)
+	l.wrongf(utf8.RuneCountInString(s.Support) > maxShopText, "--support: want at most %d characters", maxShopText)
 	l.wrongf(phonenumbers.GetCountryCodeForRegion(s.DefaultRegion) == 0, "--default-region: %q is no country code such as CN", s.DefaultRegion)
 	return l
 }

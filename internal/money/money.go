@@ -1,8 +1,34 @@
 // Package money is an amount with its currency.
 package money
 
+import (
+	"fmt"
+	"strconv"
+)
+
 // Money is an amount in the currency's minor unit (cents, fen).
 type Money struct {
 	Amount   int64  `json:"amount" minimum:"0" example:"5000" doc:"In the currency's minor unit: 5000 is 50.00 yuan."`
 	Currency string `json:"currency" pattern:"^[A-Z]{3}$" example:"CNY" doc:"ISO 4217."`
+}
+
+// minorDigits of the currencies of ISO 4217 that do not have two.
+var minorDigits = map[string]int{
+	"BIF": 0, "CLP": 0, "DJF": 0, "GNF": 0, "ISK": 0, "JPY": 0, "KMF": 0, "KRW": 0, "PYG": 0, "RWF": 0, "UGX": 0,
+	"UYI": 0, "VND": 0, "VUV": 0, "XAF": 0, "XOF": 0, "XPF": 0,
+	"BHD": 3, "IQD": 3, "JOD": 3, "KWD": 3, "LYD": 3, "OMR": 3, "TND": 3, "CLF": 4, "UYW": 4,
+}
+
+// Decimal is the amount, not negative, in the currency's major unit, as a person writes it: "19.99"; yen,
+// which have no minor unit, "1999".
+func (m Money) Decimal() string {
+	digits, special := minorDigits[m.Currency]
+	if !special {
+		digits = 2
+	}
+	if digits == 0 {
+		return strconv.FormatInt(m.Amount, 10)
+	}
+	text := fmt.Sprintf("%0*d", digits+1, m.Amount)
+	return text[:len(text)-digits] + "." + text[len(text)-digits:]
 }

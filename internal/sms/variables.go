@@ -2,12 +2,13 @@ package sms
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/vendbox/vendbox/internal/money"
 )
 
 // The variables every text about an order may use.
@@ -105,24 +106,9 @@ func scalarField(payload json.RawMessage, field string) (string, bool) {
 	}
 }
 
-// minorDigits of the currencies of ISO 4217 that do not have two.
-var minorDigits = map[string]int{
-	"BIF": 0, "CLP": 0, "DJF": 0, "GNF": 0, "ISK": 0, "JPY": 0, "KMF": 0, "KRW": 0, "PYG": 0, "RWF": 0, "UGX": 0,
-	"UYI": 0, "VND": 0, "VUV": 0, "XAF": 0, "XOF": 0, "XPF": 0,
-	"BHD": 3, "IQD": 3, "JOD": 3, "KWD": 3, "LYD": 3, "OMR": 3, "TND": 3, "CLF": 4, "UYW": 4,
-}
-
 // formatMoney writes an amount in GSM-7 characters where it can: "19.99 CNY", in Chinese "19.99元".
 func formatMoney(minor int64, currency, locale string) string {
-	digits, special := minorDigits[currency]
-	if !special {
-		digits = 2
-	}
-	amount := strconv.FormatInt(minor, 10)
-	if digits > 0 {
-		amount = fmt.Sprintf("%0*d", digits+1, minor)
-		amount = amount[:len(amount)-digits] + "." + amount[len(amount)-digits:]
-	}
+	amount := money.Money{Amount: minor, Currency: currency}.Decimal()
 	if locale == "zh" && currency == "CNY" {
 		return amount + "元"
 	}
