@@ -51,7 +51,8 @@ type buyerPage struct {
 	Steps   []step
 	Lines   []line
 	Total   string
-	Hidden  bool // there are codes to be shown
+	Back    string // what was refunded, "" for nothing
+	Hidden  bool   // there are codes to be shown
 	Codes   []cardGroup
 }
 
@@ -87,6 +88,9 @@ func (p *Pages) buyerPage(v *visit, order *ordering.Order, cards []ordering.Card
 	}
 	page.Steps = page.stepsOf(order)
 	page.Total = moneyText(order.Total, order.Currency, page.Lang)
+	if order.RefundedAmount > 0 {
+		page.Back = moneyText(order.RefundedAmount, order.Currency, page.Lang)
+	}
 	for _, item := range order.Items {
 		l := line{Name: item.Name, Quantity: item.Quantity, Price: moneyText(item.UnitPrice*int64(item.Quantity), order.Currency, page.Lang)}
 		if item.Quantity > 1 {
@@ -177,13 +181,10 @@ func (p *buyerPage) stepsOf(order *ordering.Order) []step {
 	return steps
 }
 
-// hasCards says whether there are codes that the buyer may see. Refunded ones are revoked.
+// hasCards says whether there are codes that the buyer may see. Those that were delivered and refunded are revoked.
 func hasCards(order *ordering.Order) bool {
-	if order.PaymentStatus == ordering.Refunded {
-		return false
-	}
 	for _, item := range order.Items {
-		if item.Kind == ordering.KindCard && item.FulfilledQuantity > 0 {
+		if item.Kind == ordering.KindCard && item.FulfilledQuantity > item.RefundedQuantity-item.ReturnedQuantity {
 			return true
 		}
 	}

@@ -84,7 +84,7 @@ func (b *bundle) deliver(id uuid.UUID) {
 		if err != nil {
 			return err
 		}
-		if err := orders[id].MarkPaid(tx); err != nil {
+		if err := orders[id].MarkPaid(tx, ordering.By{Actor: "test"}); err != nil {
 			return err
 		}
 		return ordering.Save(b.t.Context(), tx, []*ordering.Order{orders[id]})
@@ -301,14 +301,15 @@ func TestEveryStateHasItsOwnText(t *testing.T) {
 		{"on_hold", "unpaid", "wrong_amount", "", "the amount does not match"},
 		{"on_hold", "paid", "card_shortage", "", "Delivery is delayed"},
 		{"on_hold", "paid", "late_payment_no_stock", "", "paid late"},
-		{"on_hold", "unpaid", "risk", "", "being checked"},
+		{"on_hold", "paid", "late_payment_canceled", "", "after it was canceled"},
+		{"on_hold", "unpaid", "manual", "", "being checked"},
 		{"canceled", "unpaid", "", "", "Canceled"},
 		{"expired", "unpaid", "", "", "Expired"},
 		{"expired", "unpaid", "", "late_payment", "came too late"},
 		{"canceled", "refunded", "", "", "Refunded"},
 	} {
 		_, err := b.pool.Exec(t.Context(), `update orders set status = $2, payment_status = $3, hold_reason = nullif($4, ''),
-			exception_code = nullif($5, ''), paid_amount = case $3 when 'unpaid' then 0 else total_amount end, paid_at = now()
+			exception_code = nullif($5, ''), paid_amount = case $3 when 'unpaid' then 0 else total_amount end, paid_at = now(), closed_at = now()
 			where id = $1`, id, c.status, c.payment, c.hold, c.exception)
 		require.NoError(t, err, c)
 		text := b.do("GET", path).text

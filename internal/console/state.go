@@ -76,7 +76,7 @@ func stateOf(o *ordering.Order, now time.Time) string {
 	case ordering.Completed:
 		return completedState(o)
 	case ordering.Canceled, ordering.Expired:
-		if o.PaymentStatus != ordering.Unpaid || o.PaidAmount > 0 || o.ExceptionCode != "" {
+		if o.PaymentStatus != ordering.Unpaid || o.ExceptionCode != "" {
 			return "paid_late" // money has come for an order that was over
 		}
 		return string(o.Status)
@@ -85,13 +85,15 @@ func stateOf(o *ordering.Order, now time.Time) string {
 }
 
 func heldState(reason string) string {
-	switch {
-	case reason == ordering.HoldWrongAmount:
+	switch reason {
+	case ordering.HoldWrongAmount:
 		return "held_amount"
-	case reason == ordering.HoldCardShortage:
+	case ordering.HoldCardShortage:
 		return "held_shortage"
-	case strings.HasPrefix(reason, "late_payment"):
+	case ordering.HoldLateNoStock:
 		return "held_late"
+	case ordering.HoldLateCanceled:
+		return "held_canceled"
 	}
 	return "held_review"
 }

@@ -11,28 +11,29 @@ import (
 	"github.com/google/uuid"
 )
 
-const liveSequences = `-- name: LiveSequences :many
-select id, sequence
+const liveStates = `-- name: LiveStates :many
+select id, sequence, coalesce(exception_code, '')::text as exception_code
 from orders
 where id = any($1::uuid[])
 `
 
-type LiveSequencesRow struct {
-	ID       uuid.UUID
-	Sequence int32
+type LiveStatesRow struct {
+	ID            uuid.UUID
+	Sequence      int32
+	ExceptionCode string
 }
 
 // How far each order is, for those who watch it: what costs least to find out which have changed.
-func (q *Queries) LiveSequences(ctx context.Context, ids []uuid.UUID) ([]LiveSequencesRow, error) {
-	rows, err := q.db.Query(ctx, liveSequences, ids)
+func (q *Queries) LiveStates(ctx context.Context, ids []uuid.UUID) ([]LiveStatesRow, error) {
+	rows, err := q.db.Query(ctx, liveStates, ids)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []LiveSequencesRow
+	var items []LiveStatesRow
 	for rows.Next() {
-		var i LiveSequencesRow
-		if err := rows.Scan(&i.ID, &i.Sequence); err != nil {
+		var i LiveStatesRow
+		if err := rows.Scan(&i.ID, &i.Sequence, &i.ExceptionCode); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -36,7 +36,7 @@ func (s *Server) registerOrdersWatch() {
 			Description: "The order as it stands, and again after each change, as server-sent events: event order, data as get-order " +
 				"answers, id the order's sequence. A client that comes back with Last-Event-ID is not sent again what it has seen. Of two " +
 				"changes in quick succession the first may be left out. Comments keep the connection alive. The stream ends when the order " +
-				"has come to its end (completed, canceled, refunded, or expired for a day), after an hour, and when the server stops; 204 " +
+				"has come to its end (completed, refunded, or closed unpaid for a day), after an hour, and when the server stops; 204 " +
 				"tells a client that has seen the end not to come back.\n\nWith `Upgrade: websocket` the same goes over a WebSocket, one " +
 				"order a text message; it is closed with 1000 after the end and with 1001 or 1013 when the client should come back.\n\n" +
 				"For an API key with the scope, or for the buyer with the order's access token.",
@@ -145,31 +145,31 @@ type outlet interface {
 
 // follow sends the state, then each change, until the order has come to its end (nil), ctx ends, or the client is gone.
 func (s *Server) follow(ctx context.Context, out outlet, w watching) error {
-	order, seen := w.order, w.seen
-	if seen == order.Sequence { // the client waits for an answer all the same
+	order, fresh := w.order, w.seen < w.order.Sequence
+	if !fresh { // the client waits for an answer all the same
 		if err := out.heartbeat(ctx); err != nil {
 			return err
 		}
 	}
 	for {
-		if order.Sequence > seen {
+		if fresh {
 			if err := out.send(ctx, order); err != nil {
 				return err
 			}
-			seen = order.Sequence
 		}
 		if live.Ended(order, time.Now()) {
 			return nil
 		}
 		waiting, cancel := context.WithTimeout(ctx, s.heartbeat)
-		next, err := w.watcher.Next(waiting, seen)
+		next, err := w.watcher.Next(waiting, order)
 		cancel()
 		switch {
 		case err == nil:
-			order = next
+			order, fresh = next, true
 		case ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded):
 			return err
 		default:
+			fresh = false
 			if err := out.heartbeat(ctx); err != nil {
 				return err
 			}

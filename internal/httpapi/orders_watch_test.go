@@ -297,7 +297,8 @@ func TestAThousandStreams(t *testing.T) {
 		}
 	}
 	require.Equal(t, n, s.deps.Live.Watchers())
-	_, err := s.pool.Exec(t.Context(), `update orders set status = 'canceled', sequence = sequence + 1`)
+	_, err := s.pool.Exec(t.Context(), `update orders
+		set status = 'canceled', sequence = sequence + 1, closed_at = now() - interval '25 hours'`)
 	require.NoError(t, err)
 	var all sync.WaitGroup
 	for _, stream := range streams {

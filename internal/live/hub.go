@@ -122,11 +122,11 @@ func (h *Hub) Watchers() int {
 	return h.count
 }
 
-// Next waits until the order is further than the given sequence and gives it as it then stands. It returns ctx's error
-// when that ends first.
-func (w *Watcher) Next(ctx context.Context, after int) (*ordering.Order, error) {
+// Next waits until the order stands otherwise than in the state that was seen last, and gives it as it then stands. It
+// returns ctx's error when that ends first.
+func (w *Watcher) Next(ctx context.Context, seen *ordering.Order) (*ordering.Order, error) {
 	for {
-		if order := w.hub.latest(w.id); order != nil && order.Sequence > after {
+		if order := w.hub.latest(w.id); order != nil && isLater(order, seen) {
 			return order, nil
 		}
 		select {
@@ -189,7 +189,7 @@ func (h *Hub) publish(order *ordering.Order) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	o := h.orders[order.ID]
-	if o == nil || o.latest != nil && o.latest.Sequence >= order.Sequence {
+	if o == nil || o.latest != nil && !isLater(order, o.latest) {
 		return
 	}
 	o.latest = order
@@ -265,17 +265,22 @@ func (h *Hub) read(ctx context.Context, ids []uuid.UUID) ([]groupcommit.Result[*
 	return results, nil
 }
 
-// Ended says whether an order has come to its end, so that there is nothing more to wait for. An expired one may still be
-// paid late: gateways repeat their notices for a day.
+// Ended says whether an order has come to its end, so that there is nothing more to wait for. One that was closed unpaid
+// may still be paid, late: gateways repeat their notices for a day.
 func Ended(o *ordering.Order, now time.Time) bool {
-	switch o.Status {
-	case ordering.Completed, ordering.Canceled:
+	switch {
+	case o.PaymentStatus == ordering.Refunded, o.Status == ordering.Completed:
 		return true
-	case ordering.Expired:
-		return now.Sub(o.ExpiresAt) > lateMoney
-	default:
-		return o.PaymentStatus == ordering.Refunded
+	case o.Status == ordering.Canceled, o.Status == ordering.Expired:
+		return now.Sub(o.ClosedAt) > lateMoney
 	}
+	return false
 }
 
 const lateMoney = 24 * time.Hour
+
+// isLater says whether a state has something that another has not. What is wrong with an order's money is noted without a
+// step of the order.
+func isLater(state, than *ordering.Order) bool {
+	return state.Sequence > than.Sequence || state.Sequence == than.Sequence && state.ExceptionCode != than.ExceptionCode
+}

@@ -96,7 +96,7 @@ func (b *bundle) pay(box *outbox.Box, ids ...uuid.UUID) {
 		}
 		var orders []*ordering.Order
 		for _, order := range locked {
-			if err := order.MarkPaid(tx); err != nil {
+			if err := order.MarkPaid(tx, ordering.By{Actor: "test"}); err != nil {
 				return err
 			}
 			orders = append(orders, order)
@@ -119,7 +119,7 @@ func (b *bundle) seesPaid(w *live.Watcher) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), 30*time.Second)
 	defer cancel()
-	order, err := w.Next(ctx, 1)
+	order, err := w.Next(ctx, &ordering.Order{Sequence: 1})
 	require.NoError(b.t, err)
 	require.Equal(b.t, ordering.Processing, order.Status)
 	require.Equal(b.t, 2, order.Sequence)
@@ -151,9 +151,9 @@ func TestAWatcherIsToldOfAChange(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := other.Next(ctx, 1)
+	_, err := other.Next(ctx, &ordering.Order{Sequence: 1})
 	require.ErrorIs(t, err, context.Canceled, "the other order has not changed")
-	order, err := watcher.Next(ctx, 1)
+	order, err := watcher.Next(ctx, &ordering.Order{Sequence: 1})
 	require.NoError(t, err, "who comes late gets the state that is there")
 	require.Equal(t, 2, order.Sequence)
 }
@@ -166,6 +166,22 @@ func TestALostHintIsMadeUpFor(t *testing.T) {
 	watcher := b.watch(h, id)
 	b.pay(b.quiet, id)
 	b.seesPaid(watcher)
+}
+
+// Money that is wrong is noted on the order without a step of it.
+func TestAnExceptionIsSeen(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	h := b.hub(live.Config{Recheck: 10 * time.Millisecond})
+	id := b.place(1)[0]
+	watcher := b.watch(h, id)
+	_, err := b.pool.Exec(t.Context(), `update orders set exception_code = 'wrong_amount' where id = $1`, id)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	order, err := watcher.Next(ctx, &ordering.Order{Sequence: 1})
+	require.NoError(t, err)
+	require.Equal(t, "wrong_amount", order.ExceptionCode)
 }
 
 func TestAfterAReconnectEverythingIsReadAgain(t *testing.T) {
@@ -261,13 +277,14 @@ func TestEnded(t *testing.T) {
 		order ordering.Order
 		want  bool
 	}{
-		"waiting":          {ordering.Order{Status: ordering.PendingPayment, PaymentStatus: ordering.Unpaid, ExpiresAt: now}, false},
-		"held":             {ordering.Order{Status: ordering.OnHold, PaymentStatus: ordering.Paid}, false},
-		"held, refunded":   {ordering.Order{Status: ordering.OnHold, PaymentStatus: ordering.Refunded}, true},
-		"completed":        {ordering.Order{Status: ordering.Completed, PaymentStatus: ordering.Paid}, true},
-		"canceled":         {ordering.Order{Status: ordering.Canceled, PaymentStatus: ordering.Unpaid}, true},
-		"expired just now": {ordering.Order{Status: ordering.Expired, ExpiresAt: now.Add(-time.Hour)}, false},
-		"expired long ago": {ordering.Order{Status: ordering.Expired, ExpiresAt: now.Add(-25 * time.Hour)}, true},
+		"waiting":           {ordering.Order{Status: ordering.PendingPayment, PaymentStatus: ordering.Unpaid, ExpiresAt: now}, false},
+		"held":              {ordering.Order{Status: ordering.OnHold, PaymentStatus: ordering.Paid}, false},
+		"held, refunded":    {ordering.Order{Status: ordering.OnHold, PaymentStatus: ordering.Refunded}, true},
+		"completed":         {ordering.Order{Status: ordering.Completed, PaymentStatus: ordering.Paid}, true},
+		"refunded":          {ordering.Order{Status: ordering.Canceled, PaymentStatus: ordering.Refunded, ClosedAt: now}, true},
+		"canceled just now": {ordering.Order{Status: ordering.Canceled, PaymentStatus: ordering.Unpaid, ClosedAt: now}, false},
+		"expired just now":  {ordering.Order{Status: ordering.Expired, PaymentStatus: ordering.Unpaid, ClosedAt: now.Add(-time.Hour)}, false},
+		"expired long ago":  {ordering.Order{Status: ordering.Expired, PaymentStatus: ordering.Unpaid, ClosedAt: now.Add(-25 * time.Hour)}, true},
 	} {
 		require.Equal(t, c.want, live.Ended(&c.order, now), name)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/vendbox/vendbox/internal/dbq"
+	"github.com/vendbox/vendbox/internal/ordering"
 )
 
 const (
@@ -20,8 +21,8 @@ const (
 	// quiet is after how long without a notification the connection is asked whether it is still there.
 	quiet       = 30 * time.Second
 	pingTimeout = 2 * time.Second
-	// sequencesAtOnce bounds one statement of a recheck.
-	sequencesAtOnce = 5000
+	// statesAtOnce bounds one statement of a recheck.
+	statesAtOnce = 5000
 )
 
 // listen hears what the relays notify, and connects again as often as it has to.
@@ -117,8 +118,8 @@ func (h *Hub) recheck(ctx context.Context) {
 func (h *Hub) recheckOnce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	for ids := range slices.Chunk(h.watchedIDs(), sequencesAtOnce) {
-		rows, err := dbq.New(h.cfg.Pool).LiveSequences(ctx, ids)
+	for ids := range slices.Chunk(h.watchedIDs(), statesAtOnce) {
+		rows, err := dbq.New(h.cfg.Pool).LiveStates(ctx, ids)
 		if err != nil {
 			return fmt.Errorf("live: %w", err)
 		}
@@ -128,12 +129,14 @@ func (h *Hub) recheckOnce(ctx context.Context) error {
 }
 
 // behind are the orders that are further than what watchers have seen.
-func (h *Hub) behind(rows []dbq.LiveSequencesRow) []uuid.UUID {
+func (h *Hub) behind(rows []dbq.LiveStatesRow) []uuid.UUID {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var ids []uuid.UUID
 	for _, row := range rows {
-		if o := h.orders[row.ID]; o != nil && (o.latest == nil || o.latest.Sequence < int(row.Sequence)) {
+		o := h.orders[row.ID]
+		state := ordering.Order{Sequence: int(row.Sequence), ExceptionCode: row.ExceptionCode}
+		if o != nil && (o.latest == nil || isLater(&state, o.latest)) {
 			ids = append(ids, row.ID)
 		}
 	}

@@ -104,7 +104,8 @@ func TestAWrongAmountAndAnExpiredOrder(t *testing.T) {
 	b.do(chromedp.Navigate(s.page(expired)))
 	b.sees("Waiting for your payment")
 	// No relay hears of this: the page finds it all the same.
-	_, err = conn.Exec(t.Context(), `update vendbox.orders set status = 'expired', sequence = sequence + 1 where id = $1`, expired.ID)
+	_, err = conn.Exec(t.Context(), `update vendbox.orders
+		set status = 'expired', closed_at = now(), sequence = sequence + 1 where id = $1`, expired.ID)
 	require.NoError(t, err)
 	b.sees("Expired")
 	b.picture("buyer-expired-en")

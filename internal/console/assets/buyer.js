@@ -19,9 +19,9 @@ document.addEventListener("click", copy)
 function watch() {
   if (stream || !order().dataset.watch) return
   stream = new EventSource(`${order().dataset.watch}&last_event_id=${order().dataset.seen}`)
-  stream.addEventListener("order", event => {
+  stream.addEventListener("order", () => {
     again = 0
-    if (event.lastEventId !== order().dataset.seen) refresh()
+    refresh()
   })
   stream.addEventListener("error", () => {
     if (stream.readyState !== EventSource.CLOSED) return
