@@ -232,6 +232,53 @@ func (q *Queries) CardsOfOrder(ctx context.Context, orderID uuid.UUID) ([]CardsO
 	return items, nil
 }
 
+const fulfillmentForgotten = `-- name: FulfillmentForgotten :many
+select o.id, o.traceparent
+from orders o
+where o.status = 'processing' and o.paid_at < $1::timestamptz
+  and (o.paid_at < $2::timestamptz or exists (select from fulfillments f where f.order_id = o.id))
+  and not exists (select from river_job j
+                  where j.state in ('available', 'pending', 'retryable', 'running', 'scheduled')
+                    and j.kind = 'deliver_order' and j.args ->> 'order_id' = o.id::text)
+  and not exists (select from failed_jobs j
+                  where j.status = 'open' and j.kind = 'deliver_order' and j.args ->> 'order_id' = o.id::text)
+order by o.id
+limit $3
+`
+
+type FulfillmentForgottenParams struct {
+	RelayedBefore time.Time
+	PaidBefore    time.Time
+	MaxRows       int32
+}
+
+type FulfillmentForgottenRow struct {
+	ID          uuid.UUID
+	Traceparent string
+}
+
+// Paid orders that nobody is delivering: their job is gone, and no person has it among the failed ones. Where the ledger
+// has no row yet, the relay is given longer. An order that is delivered meanwhile costs a job that does nothing.
+func (q *Queries) FulfillmentForgotten(ctx context.Context, arg FulfillmentForgottenParams) ([]FulfillmentForgottenRow, error) {
+	rows, err := q.db.Query(ctx, fulfillmentForgotten, arg.RelayedBefore, arg.PaidBefore, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []FulfillmentForgottenRow
+	for rows.Next() {
+		var i FulfillmentForgottenRow
+		if err := rows.Scan(&i.ID, &i.Traceparent); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const fulfillmentInsert = `-- name: FulfillmentInsert :many
 insert into fulfillments (order_id, event_id)
 select order_id, event_id

@@ -133,7 +133,7 @@ limit @max_rows;
 
 -- name: OrderStanding :many
 -- How the orders stand, without a lock: what has to be locked before them depends on it.
-select id, status
+select id, status, expires_at
 from orders
 where id = any(@ids::uuid[]);
 

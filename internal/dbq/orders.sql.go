@@ -1054,14 +1054,15 @@ func (q *Queries) OrderSave(ctx context.Context, arg OrderSaveParams) error {
 }
 
 const orderStanding = `-- name: OrderStanding :many
-select id, status
+select id, status, expires_at
 from orders
 where id = any($1::uuid[])
 `
 
 type OrderStandingRow struct {
-	ID     uuid.UUID
-	Status string
+	ID        uuid.UUID
+	Status    string
+	ExpiresAt time.Time
 }
 
 // How the orders stand, without a lock: what has to be locked before them depends on it.
@@ -1074,7 +1075,7 @@ func (q *Queries) OrderStanding(ctx context.Context, ids []uuid.UUID) ([]OrderSt
 	var items []OrderStandingRow
 	for rows.Next() {
 		var i OrderStandingRow
-		if err := rows.Scan(&i.ID, &i.Status); err != nil {
+		if err := rows.Scan(&i.ID, &i.Status, &i.ExpiresAt); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

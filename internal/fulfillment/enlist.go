@@ -59,14 +59,20 @@ func Enlist(ctx context.Context, tx pgx.Tx, events []outbox.Event) ([]river.Inse
 	}
 	jobs := make([]river.InsertManyParams, len(enlisted))
 	for i, orderID := range enlisted {
-		metadata, err := json.Marshal(jobMetadata{traceparents[orderID]})
-		if err != nil {
-			return nil, fmt.Errorf("fulfillment: job metadata: %w", err)
-		}
-		jobs[i] = river.InsertManyParams{
-			Args:       Args{OrderID: orderID},
-			InsertOpts: &river.InsertOpts{Queue: Queue, MaxAttempts: maxAttempts, Metadata: metadata},
+		if jobs[i], err = jobFor(orderID, traceparents[orderID]); err != nil {
+			return nil, err
 		}
 	}
 	return jobs, nil
+}
+
+func jobFor(orderID uuid.UUID, traceparent string) (river.InsertManyParams, error) {
+	metadata, err := json.Marshal(jobMetadata{traceparent})
+	if err != nil {
+		return river.InsertManyParams{}, fmt.Errorf("fulfillment: job metadata: %w", err)
+	}
+	return river.InsertManyParams{
+		Args:       Args{OrderID: orderID},
+		InsertOpts: &river.InsertOpts{Queue: Queue, MaxAttempts: maxAttempts, Metadata: metadata},
+	}, nil
 }

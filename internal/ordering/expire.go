@@ -57,8 +57,11 @@ func Expire(ctx context.Context, tx *outbox.Tx, ids []uuid.UUID) (int, error) {
 	return len(expired), Save(ctx, tx, expired)
 }
 
-// ExpiredOf says which of the orders had expired a moment ago. They are not locked: if one is to go on, its stock has to be
-// locked before it.
+// soon is longer than any transaction between its look at an order and its lock.
+const soon = time.Minute
+
+// ExpiredOf says which of the orders had expired a moment ago, or may expire at any moment. They are not locked: if one is
+// to go on, its stock has to be locked before it.
 func ExpiredOf(ctx context.Context, tx *outbox.Tx, ids []uuid.UUID) ([]uuid.UUID, error) {
 	rows, err := dbq.New(tx).OrderStanding(ctx, ids)
 	if err != nil {
@@ -66,7 +69,8 @@ func ExpiredOf(ctx context.Context, tx *outbox.Tx, ids []uuid.UUID) ([]uuid.UUID
 	}
 	var expired []uuid.UUID
 	for _, row := range rows {
-		if Status(row.Status) == Expired {
+		status, due := Status(row.Status), !row.ExpiresAt.After(tx.Now.Add(soon))
+		if status == Expired || due && (status == PendingPayment || status == OnHold) {
 			expired = append(expired, row.ID)
 		}
 	}

@@ -22,12 +22,14 @@ func (o *Order) MarkPaid(tx *outbox.Tx, by By) error {
 	return o.step(tx, EventPaid, by, func() { o.setPaid(tx) })
 }
 
-// HoldLate records the money for an order that has ended and cannot go on by itself.
+// HoldLate records the money for an order that has ended and cannot go on by itself. It takes two steps, since whoever
+// counts money listens to order.paid.
 func (o *Order) HoldLate(tx *outbox.Tx, reason string, by By) error {
-	return o.step(tx, EventOnHold, by, func() {
-		o.setPaid(tx)
-		o.HoldReason = reason
-	})
+	err := o.step(tx, EventOnHold, by, func() { o.HoldReason, o.ClosedAt = reason, time.Time{} })
+	if err != nil {
+		return err
+	}
+	return o.MarkPaid(tx, by)
 }
 
 func (o *Order) setPaid(tx *outbox.Tx) {

@@ -49,17 +49,22 @@ func (s *Service) AskGateways(ctx context.Context) (found int, err error) {
 	if len(names) == 0 {
 		return 0, nil
 	}
-	rows, err := dbq.New(s.pool).PaymentsToAsk(ctx, dbq.PaymentsToAskParams{Now: s.now(), Channels: names, MaxRows: askAtOnce})
-	if err != nil {
-		return 0, err
-	}
-	open := make([]dbq.PaymentsOpenOfRow, len(rows))
-	for i, row := range rows {
-		open[i] = dbq.PaymentsOpenOfRow(row)
-	}
-	for _, answer := range s.ask(ctx, open) {
-		if answer == askedPaid {
-			found++
+	for ctx.Err() == nil {
+		rows, err := dbq.New(s.pool).PaymentsToAsk(ctx, dbq.PaymentsToAskParams{Now: s.now(), Channels: names, MaxRows: askAtOnce})
+		if err != nil {
+			return found, err
+		}
+		open := make([]dbq.PaymentsOpenOfRow, len(rows))
+		for i, row := range rows {
+			open[i] = dbq.PaymentsOpenOfRow(row)
+		}
+		for _, answer := range s.ask(ctx, open) {
+			if answer == askedPaid {
+				found++
+			}
+		}
+		if len(rows) < askAtOnce {
+			break
 		}
 	}
 	return found, ctx.Err()

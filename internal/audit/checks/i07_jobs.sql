@@ -38,7 +38,7 @@ union all
 select o.id::text, 'order is paid and not delivered, and nothing is at it', 'a delivery job, or a failed one', 'none'
 from orders o
 join fulfillments f on f.order_id = o.id and f.created_at < now() - interval '60 seconds'
-where o.status = 'processing' and o.payment_status = 'paid'
+where o.status = 'processing' and o.payment_status <> 'unpaid'
   and not exists (select from cared c where c.id = o.id::text)
   and not exists (select from outbox e where e.occurred_at > now() - interval '60 seconds' and e.aggregateid = o.id::text)
 union all

@@ -3,7 +3,7 @@
 select j.id::text as id, 'job of a lost worker was not given back' as what, 'within 15 s' as expected,
        format('%s by %s, running since %s', j.kind, j.attempted_by[cardinality(j.attempted_by)], j.attempted_at) as actual
 from river_job j
-where j.state = 'running' and j.queue in ('relay', 'cards', 'sms', 'webhooks', 'upkeep')
+where j.state = 'running' and j.queue in ('relay', 'cards', 'sms', 'webhooks', 'payments', 'upkeep')
   and j.attempted_at < now() - interval '60 seconds' and cardinality(j.attempted_by) > 0
   and not exists (select from worker_heartbeats h
                   where h.client_id = j.attempted_by[cardinality(j.attempted_by)] and h.beat_at > now() - interval '60 seconds')

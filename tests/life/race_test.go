@@ -1,0 +1,100 @@
+package life
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendbox/vendbox/internal/inventory"
+	"github.com/vendbox/vendbox/internal/ordering"
+)
+
+const (
+	raceRounds   = 10
+	racesAtOnce  = 100
+	racingOrders = raceRounds * racesAtOnce
+)
+
+// At the very moment at which orders expire, they are paid, by two processes that both also expire them, while others buy
+// what is given back. Each order ends as paid and delivered, or as paid and held for want of stock.
+func TestPaymentsRaceWithExpiry(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	other := b.start(t)
+	t.Cleanup(other.close)
+	b.product(t, "scarce", inventory.KindCard, racesAtOnce)
+	ends := map[string]int{}
+	for range raceRounds {
+		b.raceRound(t, other, ends)
+	}
+	t.Logf("%d races: %v", racingOrders, ends)
+	require.Equal(t, racingOrders, ends["completed"]+ends["on_hold late_payment_no_stock"], "%v", ends)
+	require.NotZero(t, ends["on_hold late_payment_no_stock"], "no order ever lost the race: %v", ends)
+	require.NotZero(t, ends["completed"], "no order ever won the race: %v", ends)
+}
+
+func (b *bundle) raceRound(t *testing.T, other *process, ends map[string]int) {
+	t.Helper()
+	ctx := t.Context()
+	ids, attempts := make([]uuid.UUID, racesAtOnce), make([]uuid.UUID, racesAtOnce)
+	var buyers sync.WaitGroup
+	for i := range ids {
+		buyers.Go(func() {
+			ids[i] = b.place(t, ordering.Line{SKU: "scarce", Quantity: 1})
+			attempts[i] = b.begin(t, ids[i]).ID
+		})
+	}
+	buyers.Wait()
+	b.clock.forward(30 * time.Minute)
+	processes := []*process{b.process, other}
+	start := make(chan struct{})
+	var racers sync.WaitGroup
+	for i, attempt := range attempts {
+		callback := b.callback(t, attempt, price, "evt_"+attempt.String())
+		racers.Go(func() {
+			<-start
+			_, _, err := processes[i%2].payments.Receive(ctx, "sandbox", callback)
+			assert.NoError(t, err)
+		})
+	}
+	for _, p := range processes {
+		racers.Go(func() {
+			<-start
+			_, err := p.payments.ExpireDue(ctx)
+			assert.NoError(t, err)
+		})
+		racers.Go(func() { // whoever gets something of what was given back has it
+			<-start
+			for range racesAtOnce / 5 {
+				_, _ = p.orders.Place(context.WithoutCancel(ctx), ordering.Request{Lines: []ordering.Line{{SKU: "scarce", Quantity: 1}}},
+					ordering.Caller{APIKeyID: uuid.New()})
+			}
+		})
+	}
+	close(start)
+	racers.Wait()
+	b.work(t)
+	for _, id := range ids {
+		o := b.order(t, id)
+		ends[strings.TrimSpace(string(o.Status)+" "+o.HoldReason)]++
+		require.Equal(t, ordering.Paid, o.PaymentStatus, "the money is recorded, and applied")
+	}
+	b.requireAudit(t)
+	b.clearShelf(t)
+}
+
+// clearShelf ends what is open and fills the shelf again for the next round.
+func (b *bundle) clearShelf(t *testing.T) {
+	t.Helper()
+	b.clock.forward(time.Hour)
+	_, err := b.payments.ExpireDue(t.Context())
+	require.NoError(t, err)
+	available := b.int(t, `select available from stock`)
+	b.importCards(t, "scarce", racesAtOnce-available)
+}
