@@ -59,7 +59,27 @@ join orders o on o.id = r.order_id
 where r.id = @id;
 
 -- name: RefundSettle :execrows
--- What has ended stays as it is.
+-- From one of some statuses only. The gateway's id stays known when a later answer does not name it.
 update refunds
-set status = @status, reference = @reference, error = @error, finished_at = nullif(@finished_at::timestamptz, '0001-01-01 00:00:00+00')
-where id = @id and (status in ('pending', 'unknown', 'manual')) is true;
+set status = @status, reference = coalesce(nullif(@reference::text, ''), reference), error = @error,
+    finished_at = nullif(@finished_at::timestamptz, '0001-01-01 00:00:00+00')
+where id = @id and (status = any(@before::text[])) is true;
+
+-- name: RefundForgotten :many
+-- Refunds that a gateway is to do and that nobody is at: their job is gone, or was never made, and no person has it among
+-- the failed ones.
+select r.id
+from refunds r
+where r.status in ('pending', 'unknown') and r.created_at < @made_before::timestamptz
+  and not exists (select from river_job j
+                  where j.state in ('available', 'pending', 'retryable', 'running', 'scheduled')
+                    and j.kind = 'refund_payment' and j.args ->> 'refund_id' = r.id::text)
+  and not exists (select from failed_jobs j
+                  where j.status = 'open' and j.kind = 'refund_payment' and j.args ->> 'refund_id' = r.id::text)
+order by r.id
+limit @max_rows
+for no key update of r skip locked;
+
+-- name: RefundEnlisted :exec
+-- A relay that is only late shall not make a second job.
+update refunds set enlisted_at = @now::timestamptz where id = any(@ids::uuid[]) and (enlisted_at is null) is true;

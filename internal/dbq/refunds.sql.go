@@ -91,6 +91,62 @@ func (q *Queries) RefundEnlist(ctx context.Context, arg RefundEnlistParams) ([]u
 	return items, nil
 }
 
+const refundEnlisted = `-- name: RefundEnlisted :exec
+update refunds set enlisted_at = $1::timestamptz where id = any($2::uuid[]) and (enlisted_at is null) is true
+`
+
+type RefundEnlistedParams struct {
+	Now time.Time
+	IDs []uuid.UUID
+}
+
+// A relay that is only late shall not make a second job.
+func (q *Queries) RefundEnlisted(ctx context.Context, arg RefundEnlistedParams) error {
+	_, err := q.db.Exec(ctx, refundEnlisted, arg.Now, arg.IDs)
+	return err
+}
+
+const refundForgotten = `-- name: RefundForgotten :many
+select r.id
+from refunds r
+where r.status in ('pending', 'unknown') and r.created_at < $1::timestamptz
+  and not exists (select from river_job j
+                  where j.state in ('available', 'pending', 'retryable', 'running', 'scheduled')
+                    and j.kind = 'refund_payment' and j.args ->> 'refund_id' = r.id::text)
+  and not exists (select from failed_jobs j
+                  where j.status = 'open' and j.kind = 'refund_payment' and j.args ->> 'refund_id' = r.id::text)
+order by r.id
+limit $2
+for no key update of r skip locked
+`
+
+type RefundForgottenParams struct {
+	MadeBefore time.Time
+	MaxRows    int32
+}
+
+// Refunds that a gateway is to do and that nobody is at: their job is gone, or was never made, and no person has it among
+// the failed ones.
+func (q *Queries) RefundForgotten(ctx context.Context, arg RefundForgottenParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, refundForgotten, arg.MadeBefore, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const refundGet = `-- name: RefundGet :one
 select id, order_id, payment_id, amount, currency, status, reason, actor, reference, error, created_at, finished_at
 from refunds
@@ -414,8 +470,9 @@ func (q *Queries) RefundListByStatus(ctx context.Context, arg RefundListByStatus
 
 const refundSettle = `-- name: RefundSettle :execrows
 update refunds
-set status = $1, reference = $2, error = $3, finished_at = nullif($4::timestamptz, '0001-01-01 00:00:00+00')
-where id = $5 and (status in ('pending', 'unknown', 'manual')) is true
+set status = $1, reference = coalesce(nullif($2::text, ''), reference), error = $3,
+    finished_at = nullif($4::timestamptz, '0001-01-01 00:00:00+00')
+where id = $5 and (status = any($6::text[])) is true
 `
 
 type RefundSettleParams struct {
@@ -424,9 +481,10 @@ type RefundSettleParams struct {
 	Error      string
 	FinishedAt time.Time
 	ID         uuid.UUID
+	Before     []string
 }
 
-// What has ended stays as it is.
+// From one of some statuses only. The gateway's id stays known when a later answer does not name it.
 func (q *Queries) RefundSettle(ctx context.Context, arg RefundSettleParams) (int64, error) {
 	result, err := q.db.Exec(ctx, refundSettle,
 		arg.Status,
@@ -434,6 +492,7 @@ func (q *Queries) RefundSettle(ctx context.Context, arg RefundSettleParams) (int
 		arg.Error,
 		arg.FinishedAt,
 		arg.ID,
+		arg.Before,
 	)
 	if err != nil {
 		return 0, err

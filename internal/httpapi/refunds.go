@@ -67,11 +67,11 @@ func (s *Server) registerRefunds() {
 		Operation: huma.Operation{
 			OperationID: "settle-refund", Method: http.MethodPost, Path: "/v1/refunds/{id}/settle", Tags: []string{tagPayments},
 			Summary: "Settle a refund by hand",
-			Description: "Says that the money has gone back: you have done it where no gateway could, or found out what a gateway did. Nothing is " +
-				"sent to the gateway.",
+			Description: "Says that the money has gone back: you have done it where no gateway could or one refused, or found out what a gateway " +
+				"did. Nothing is sent to the gateway. A pending refund is the job's: it cannot be settled.",
 			Errors: []int{http.StatusNotFound, http.StatusConflict},
 		},
-		Auth: needs(access.OrdersManage), Faults: []string{"refund_not_found", "refund_finished"},
+		Auth: needs(access.OrdersManage), Faults: []string{"refund_not_found", "refund_in_progress", "refund_finished"},
 	}, s.settleRefund)
 }
 

@@ -82,12 +82,24 @@ func (o *Order) find(event string) *move {
 	return nil
 }
 
+// MustBeHeld refuses an order that is not on hold. Fault: order_state_wrong.
+func (o *Order) MustBeHeld() error {
+	if o.Status != OnHold {
+		return o.refuse()
+	}
+	return nil
+}
+
+func (o *Order) refuse() error {
+	return fault.New(fault.Conflict, "order_state_wrong", "order_id", o.ID, "status", o.Status, "payment_status", o.PaymentStatus)
+}
+
 // step moves a locked order along the machine, in memory: Save writes it. set makes the changes that come with it, after
 // the status. Fault: order_state_wrong.
 func (o *Order) step(tx *outbox.Tx, event string, by By, set func()) error {
 	m := o.find(event)
 	if m == nil {
-		return o.StateWrong()
+		return o.refuse()
 	}
 	o.Status = m.to
 	if m.to != OnHold {
@@ -99,9 +111,4 @@ func (o *Order) step(tx *outbox.Tx, event string, by By, set func()) error {
 	o.Sequence++
 	o.story = append(o.story, entry{o.Sequence, event, o.Status, o.PaymentStatus, o.FulfillmentStatus, by})
 	return appendEvent(tx, o, event)
-}
-
-// StateWrong is the fault of a step that the order cannot take as it stands.
-func (o *Order) StateWrong() error {
-	return fault.New(fault.Conflict, "order_state_wrong", "order_id", o.ID, "status", o.Status, "payment_status", o.PaymentStatus)
 }

@@ -24,19 +24,31 @@ func CheckReason(reason string) error {
 // Cancel ends an unpaid order and gives its stock back. Faults: order_not_found, order_state_wrong (one that is paid has
 // to be refunded), reason_invalid.
 func (s *Service) Cancel(ctx context.Context, id uuid.UUID, by By) (*Order, error) {
+	return s.change(ctx, id, by, func(tx *outbox.Tx, o *Order, shelf *Shelf) error { return o.cancel(tx, shelf, by) })
+}
+
+// CancelHeld is Cancel for an order that is on hold, and for no other.
+func (s *Service) CancelHeld(ctx context.Context, id uuid.UUID, by By) (*Order, error) {
 	return s.change(ctx, id, by, func(tx *outbox.Tx, o *Order, shelf *Shelf) error {
-		if o.CanStep(EventCanceled) {
-			shelf.giveBack(o)
+		if err := o.MustBeHeld(); err != nil {
+			return err
 		}
-		return o.step(tx, EventCanceled, by, func() { o.ClosedAt = tx.Now })
+		return o.cancel(tx, shelf, by)
 	})
+}
+
+func (o *Order) cancel(tx *outbox.Tx, shelf *Shelf, by By) error {
+	if o.CanStep(EventCanceled) {
+		shelf.giveBack(o)
+	}
+	return o.step(tx, EventCanceled, by, func() { o.ClosedAt = tx.Now })
 }
 
 // Hold stops an order until somebody releases or rejects it: nothing is delivered meanwhile. Faults as of Cancel.
 func (s *Service) Hold(ctx context.Context, id uuid.UUID, by By) (*Order, error) {
 	return s.change(ctx, id, by, func(tx *outbox.Tx, o *Order, _ *Shelf) error {
 		if o.Status == Expired || o.Status == Canceled { // only late money holds what has ended
-			return o.StateWrong()
+			return o.refuse()
 		}
 		return o.Hold(tx, HoldManual, by)
 	})

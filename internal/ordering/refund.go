@@ -37,7 +37,7 @@ type TakenLine struct {
 func Refund(ctx context.Context, tx *outbox.Tx, o *Order, shelf *Shelf, lines []RefundLine, by By) (Taken, error) {
 	refund := Taken{Amount: Money{Currency: o.Currency}}
 	if o.PaymentStatus == Unpaid || !isRefundable(o) {
-		return refund, o.StateWrong()
+		return refund, o.refuse()
 	}
 	quantities, err := refundQuantities(o, lines)
 	if err != nil {
@@ -148,7 +148,7 @@ func (o *Order) kindOf(line int) string {
 // RefundOne runs Refund on one order in a transaction of the caller's: before is asked once the order is locked, and add
 // does what else belongs to it.
 func RefundOne(
-	ctx context.Context, tx *outbox.Tx, id uuid.UUID, lines []RefundLine, by By, before func() error, add func(*Order, Taken) error,
+	ctx context.Context, tx *outbox.Tx, id uuid.UUID, lines []RefundLine, by By, before func(*Order) error, add func(*Order, Taken) error,
 ) (*Order, error) {
 	shelf, err := LockStock(ctx, tx, []uuid.UUID{id})
 	if err != nil {
@@ -162,7 +162,7 @@ func RefundOne(
 	if o == nil {
 		return nil, fault.New(fault.NotFound, "order_not_found", "order_id", id)
 	}
-	if err := before(); err != nil {
+	if err := before(o); err != nil {
 		return nil, err
 	}
 	refund, err := Refund(ctx, tx, o, shelf, lines, by)

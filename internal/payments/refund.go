@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,6 +50,13 @@ type Refunding struct {
 // by a person where it cannot. Faults: order_not_found, order_state_wrong, refund_exceeds_order, refund_lines_invalid,
 // reason_invalid, idempotency_key_invalid, idempotency_key_reused.
 func (s *Service) Refund(ctx context.Context, orderID uuid.UUID, r RefundRequest) (Refunding, error) {
+	return s.refund(ctx, orderID, r, func(*ordering.Order) error { return nil })
+}
+
+// refund is Refund for an order that allow has nothing against, once it is locked.
+func (s *Service) refund(
+	ctx context.Context, orderID uuid.UUID, r RefundRequest, allow func(*ordering.Order) error,
+) (Refunding, error) {
 	if err := ordering.CheckReason(r.By.Reason); err != nil {
 		return Refunding{}, err
 	}
@@ -58,8 +65,11 @@ func (s *Service) Refund(ctx context.Context, orderID uuid.UUID, r RefundRequest
 	}
 	id := uuid.Must(uuid.NewV7())
 	err := s.box.InTx(ctx, func(tx *outbox.Tx) error {
-		_, err := ordering.RefundOne(ctx, tx, orderID, r.Lines, r.By, func() error {
-			return checkRefundKey(ctx, tx, orderID, r)
+		_, err := ordering.RefundOne(ctx, tx, orderID, r.Lines, r.By, func(o *ordering.Order) error {
+			if err := checkRefundKey(ctx, tx, o, r); err != nil {
+				return err
+			}
+			return allow(o)
 		}, func(_ *ordering.Order, taken ordering.Taken) error {
 			return s.insertRefund(ctx, tx, id, orderID, r, taken)
 		})
@@ -80,30 +90,50 @@ type knownRefundError uuid.UUID
 func (knownRefundError) Error() string { return "payments: the refund was made before" }
 
 // checkRefundKey looks for an earlier refund with the request's key, under the order's lock.
-func checkRefundKey(ctx context.Context, tx *outbox.Tx, orderID uuid.UUID, r RefundRequest) error {
+func checkRefundKey(ctx context.Context, tx *outbox.Tx, o *ordering.Order, r RefundRequest) error {
 	if r.IdempotencyKey == "" {
 		return nil
 	}
 	q := dbq.New(tx)
-	known, err := q.RefundByKey(ctx, dbq.RefundByKeyParams{OrderID: orderID, IdempotencyKey: r.IdempotencyKey})
+	known, err := q.RefundByKey(ctx, dbq.RefundByKeyParams{OrderID: o.ID, IdempotencyKey: r.IdempotencyKey})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	items, err := q.RefundItems(ctx, known.ID)
+	same, err := isRepetition(ctx, q, o, dbq.RefundGetRow(known), r)
 	if err != nil {
 		return err
 	}
-	var lines []ordering.RefundLine
-	for _, item := range items {
-		lines = append(lines, ordering.RefundLine{Line: int(item.Line), Quantity: int(item.Quantity)})
-	}
-	if known.Reason != r.By.Reason || r.Lines != nil && !slices.Equal(lines, r.Lines) {
-		return fault.New(fault.Invalid, "idempotency_key_reused", "order_id", orderID)
+	if !same {
+		return fault.New(fault.Invalid, "idempotency_key_reused", "order_id", o.ID)
 	}
 	return knownRefundError(known.ID)
+}
+
+// isRepetition says whether a request asks for what an earlier refund took. One for everything that was left took the
+// last unit, and nothing came after it.
+func isRepetition(ctx context.Context, q *dbq.Queries, o *ordering.Order, known dbq.RefundGetRow, r RefundRequest) (bool, error) {
+	if known.Reason != r.By.Reason {
+		return false, nil
+	}
+	if r.Lines == nil {
+		last, err := q.RefundListByOrder(ctx, dbq.RefundListByOrderParams{OrderID: o.ID, Before: uuid.Max, MaxRows: 1})
+		return o.RefundedAmount == o.PaidAmount && len(last) == 1 && last[0].ID == known.ID, err
+	}
+	items, err := q.RefundItems(ctx, known.ID)
+	if err != nil {
+		return false, err
+	}
+	took, wanted := map[int]int{}, map[int]int{}
+	for _, item := range items {
+		took[int(item.Line)] = int(item.Quantity)
+	}
+	for _, line := range r.Lines { // in any order, and a line may stand twice
+		wanted[line.Line] += line.Quantity
+	}
+	return maps.Equal(took, wanted), nil
 }
 
 func (s *Service) insertRefund(ctx context.Context, tx *outbox.Tx, id, orderID uuid.UUID, r RefundRequest, taken ordering.Taken) error {
@@ -134,19 +164,17 @@ func (s *Service) insertRefund(ctx context.Context, tx *outbox.Tx, id, orderID u
 	return q.RefundItemsInsert(ctx, items)
 }
 
-// Reject ends a held order: an unpaid one is canceled, a paid one refunded as a whole. Faults as of Refund and Cancel.
+// Reject ends a held order: an unpaid one is canceled, a paid one refunded as a whole. One that is released meanwhile is
+// left alone. Faults as of Refund and Cancel.
 func (s *Service) Reject(ctx context.Context, orders *ordering.Service, orderID uuid.UUID, by ordering.By) (*ordering.Order, error) {
 	order, err := orders.Get(ctx, orderID)
 	if err != nil {
 		return nil, err
 	}
-	if order.Status != ordering.OnHold {
-		return nil, order.StateWrong()
-	}
 	if order.PaymentStatus == ordering.Unpaid {
-		return orders.Cancel(ctx, orderID, by)
+		return orders.CancelHeld(ctx, orderID, by)
 	}
-	if _, err := s.Refund(ctx, orderID, RefundRequest{By: by}); err != nil {
+	if _, err := s.refund(ctx, orderID, RefundRequest{By: by}, (*ordering.Order).MustBeHeld); err != nil {
 		return nil, err
 	}
 	return orders.Get(ctx, orderID)
@@ -232,33 +260,3 @@ func asRefunds[R dbq.RefundListByOrderRow | dbq.RefundListByStatusRow | dbq.Refu
 	return rows
 }
 
-// SettleRefund records that a person has given the money back, where no gateway could or where nobody knew. Faults:
-// refund_not_found, refund_finished.
-func (s *Service) SettleRefund(ctx context.Context, id uuid.UUID, reference, actor string) (Refunding, error) {
-	if _, err := s.RefundByID(ctx, id); err != nil {
-		return Refunding{}, err
-	}
-	err := s.box.InTx(ctx, func(tx *outbox.Tx) error {
-		return s.settleRefund(ctx, tx, id, RefundAnswer{Status: RefundSucceeded, Reference: reference, Reason: "by " + actor})
-	})
-	if err != nil {
-		return Refunding{}, err
-	}
-	return s.RefundByID(ctx, id)
-}
-
-// settleRefund writes what became of a refund. Fault: refund_finished, when it had ended before.
-func (s *Service) settleRefund(ctx context.Context, tx *outbox.Tx, id uuid.UUID, answer RefundAnswer) error {
-	p := dbq.RefundSettleParams{ID: id, Status: string(answer.Status), Reference: answer.Reference, Error: answer.Reason}
-	if answer.Status == RefundSucceeded || answer.Status == RefundRefused {
-		p.FinishedAt = tx.Now
-	}
-	n, err := dbq.New(tx).RefundSettle(ctx, p)
-	if err != nil {
-		return err
-	}
-	if n == 0 {
-		return fault.New(fault.Conflict, "refund_finished", "refund_id", id)
-	}
-	return nil
-}

@@ -2,7 +2,6 @@ package payments
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -16,6 +15,7 @@ import (
 	"github.com/vendbox/vendbox/internal/fault"
 	"github.com/vendbox/vendbox/internal/ordering"
 	"github.com/vendbox/vendbox/internal/outbox"
+	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
 // Queue is where money goes back.
@@ -63,11 +63,50 @@ func (s *Service) Enlist(ctx context.Context, tx pgx.Tx, events []outbox.Event) 
 	}
 	jobs := make([]river.InsertManyParams, len(ids))
 	for i, id := range ids {
-		jobs[i] = river.InsertManyParams{
-			Args: Args{RefundID: id}, InsertOpts: &river.InsertOpts{Queue: Queue, MaxAttempts: refundAttempts},
-		}
+		jobs[i] = jobFor(id)
 	}
 	return jobs, nil
+}
+
+func jobFor(refundID uuid.UUID) river.InsertManyParams {
+	return river.InsertManyParams{
+		Args: Args{RefundID: refundID}, InsertOpts: &river.InsertOpts{Queue: Queue, MaxAttempts: refundAttempts},
+	}
+}
+
+const (
+	// refundForgottenAfter is how old a refund is before it is asked whether it has a job at all.
+	refundForgottenAfter = 10 * time.Minute
+	healAtOnce           = 200
+)
+
+// HealRefunds gives new jobs, by a client that needs no workers, to refunds that have lost theirs, and says how many there
+// were. The gateway is asked under the same id, so the money still goes once.
+func (s *Service) HealRefunds(ctx context.Context, client *river.Client[pgx.Tx]) (healed int, err error) {
+	err = pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		// All jobs that can still run are read once, and not once for each refund.
+		if err := pgdb.WholeTables(ctx, tx); err != nil {
+			return err
+		}
+		q := dbq.New(tx)
+		ids, err := q.RefundForgotten(ctx, dbq.RefundForgottenParams{MadeBefore: s.now().Add(-refundForgottenAfter), MaxRows: healAtOnce})
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		jobs := make([]river.InsertManyParams, len(ids))
+		for i, id := range ids {
+			jobs[i] = jobFor(id)
+		}
+		healed = len(ids)
+		if _, err := client.InsertManyTx(ctx, tx, jobs); err != nil {
+			return err
+		}
+		return q.RefundEnlisted(ctx, dbq.RefundEnlistedParams{Now: s.now(), IDs: ids})
+	})
+	if err != nil {
+		return 0, fmt.Errorf("payments: heal refunds: %w", err)
+	}
+	return healed, nil
 }
 
 // Worker has gateways give money back.
@@ -103,7 +142,7 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 		return nil
 	}
 	answer, asked := w.ask(ctx, row)
-	if err := w.settle(context.WithoutCancel(ctx), row, answer); err != nil {
+	if err := w.settle(context.WithoutCancel(ctx), row.ID, answer); err != nil {
 		return err
 	}
 	switch answer.Status {
@@ -147,31 +186,21 @@ func (s *Service) refunder(channel string) (Refunder, bool) {
 	return refunder, ok
 }
 
-// settle records the answer, with the event of an end. Somebody may have ended it meanwhile: then that stands.
-func (w *Worker) settle(ctx context.Context, row dbq.RefundToDoRow, answer RefundAnswer) error {
-	err := w.s.box.InTx(ctx, func(tx *outbox.Tx) error {
-		if err := w.s.settleRefund(ctx, tx, row.ID, answer); err != nil {
-			return err
-		}
-		eventType := map[RefundStatus]string{RefundSucceeded: EventRefunded, RefundRefused: EventRefundFailed}[answer.Status]
-		if eventType == "" {
-			return nil
-		}
-		payload, err := json.Marshal(map[string]any{
-			"refund_id": row.ID, "order_id": row.OrderID, "payment_id": row.PaymentID, "status": answer.Status,
-			"amount": ordering.Money{Amount: row.Amount, Currency: row.Currency}, "reason": answer.Reason,
-		})
-		if err != nil {
-			return fmt.Errorf("payments: event payload: %w", err)
-		}
-		tx.Append(outbox.Event{
-			AggregateType: "payment", AggregateID: row.PaymentID.String(), Type: eventType, Payload: payload,
-			Headers: outbox.Headers{Traceparent: row.Traceparent, Locale: row.Locale},
-		})
+// errGivenTwice is for a person: the gateway gave money back that somebody had settled otherwise while it was asked.
+var errGivenTwice = errors.New("payments: the gateway has given the money back, and somebody else had settled the refund")
+
+// settle records the answer. Somebody may have ended it meanwhile: then that stands.
+func (w *Worker) settle(ctx context.Context, id uuid.UUID, answer RefundAnswer) error {
+	err := w.s.box.InTx(ctx, func(tx *outbox.Tx) error { return settle(ctx, tx, id, jobMaySettle, answer) })
+	if !fault.HasCode(err, "refund_finished") {
+		return err
+	}
+	if answer.Status != RefundSucceeded {
 		return nil
-	})
-	if fault.HasCode(err, "refund_finished") {
-		return nil
+	}
+	ended, err := w.s.RefundByID(ctx, id)
+	if err == nil && ended.Reference != answer.Reference {
+		return river.JobCancel(errGivenTwice)
 	}
 	return err
 }

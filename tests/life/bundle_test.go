@@ -67,6 +67,7 @@ type process struct {
 	relay    *relay.Relay
 	delivery *fulfillment.Worker
 	healer   *fulfillment.Healer
+	jobs     *river.Client[pgx.Tx] // inserts only
 }
 
 func setup(t *testing.T) *bundle {
@@ -89,7 +90,7 @@ func (b *bundle) start(t tester) *process {
 	log := slog.New(slog.DiscardHandler)
 	client, err := river.NewClient(riverpgxv5.New(b.pool), &river.Config{Schema: pgdb.DefaultSchema, Logger: log})
 	require.NoError(t, err)
-	p := &process{box: outbox.NewBox(b.pool, b.clock.now, nil)}
+	p := &process{box: outbox.NewBox(b.pool, b.clock.now, nil), jobs: client}
 	p.orders = ordering.NewService(ordering.Config{}, b.pool, p.box, b.vault)
 	p.payments = payments.NewService(b.pool, p.box, b.clock.now, b.gateway)
 	p.stock = inventory.NewService(b.pool, b.vault, p.box, b.clock.now)
