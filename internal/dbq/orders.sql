@@ -153,10 +153,22 @@ order by id
 for no key update skip locked;
 
 -- name: OrderHeldFor :many
--- Paid orders that wait for goods, in the order in which they were placed.
+-- Paid orders that wait for goods, in the order in which they were placed, without those of which it can be seen that one
+-- line's cards, or the units to be reserved for it, are not there. Each look stops where it has found enough.
 select o.id
 from orders o
-where o.status = 'on_hold' and (o.hold_reason = any(@reasons::text[])) is true
+where o.status = 'on_hold' and o.id > @after::uuid and (o.hold_reason = any(@reasons::text[])) is true
+  and not exists (
+    select from order_items i
+    where i.order_id = o.id and (
+        i.kind = 'card' and i.quantity - i.fulfilled_quantity - i.returned_quantity > (
+            select count(*) from (
+                select from cards c
+                where c.product_id = i.product_id and c.state = 'available'
+                  and (c.expires_at is null or c.expires_at > @now::timestamptz)
+                limit i.quantity) as found)
+        or o.hold_reason = 'late_payment_no_stock' and i.quantity - i.fulfilled_quantity - i.returned_quantity > (
+            select s.available from stock s where s.product_id = i.product_id)))
 order by o.id
 limit @max_rows;
 

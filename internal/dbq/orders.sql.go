@@ -147,19 +147,38 @@ func (q *Queries) OrderExists(ctx context.Context, id uuid.UUID) (bool, error) {
 const orderHeldFor = `-- name: OrderHeldFor :many
 select o.id
 from orders o
-where o.status = 'on_hold' and (o.hold_reason = any($1::text[])) is true
+where o.status = 'on_hold' and o.id > $1::uuid and (o.hold_reason = any($2::text[])) is true
+  and not exists (
+    select from order_items i
+    where i.order_id = o.id and (
+        i.kind = 'card' and i.quantity - i.fulfilled_quantity - i.returned_quantity > (
+            select count(*) from (
+                select from cards c
+                where c.product_id = i.product_id and c.state = 'available'
+                  and (c.expires_at is null or c.expires_at > $3::timestamptz)
+                limit i.quantity) as found)
+        or o.hold_reason = 'late_payment_no_stock' and i.quantity - i.fulfilled_quantity - i.returned_quantity > (
+            select s.available from stock s where s.product_id = i.product_id)))
 order by o.id
-limit $2
+limit $4
 `
 
 type OrderHeldForParams struct {
+	After   uuid.UUID
 	Reasons []string
+	Now     time.Time
 	MaxRows int32
 }
 
-// Paid orders that wait for goods, in the order in which they were placed.
+// Paid orders that wait for goods, in the order in which they were placed, without those of which it can be seen that one
+// line's cards, or the units to be reserved for it, are not there. Each look stops where it has found enough.
 func (q *Queries) OrderHeldFor(ctx context.Context, arg OrderHeldForParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, orderHeldFor, arg.Reasons, arg.MaxRows)
+	rows, err := q.db.Query(ctx, orderHeldFor,
+		arg.After,
+		arg.Reasons,
+		arg.Now,
+		arg.MaxRows,
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/fault"
 	"github.com/vendbox/vendbox/internal/outbox"
 )
@@ -100,62 +99,4 @@ func (s *Service) change(ctx context.Context, id uuid.UUID, by By, step func(*ou
 		return Save(ctx, tx, []*Order{order})
 	})
 	return order, err
-}
-
-// waitingForGoods are the holds that end by themselves when there is stock again.
-var waitingForGoods = []string{HoldCardShortage, HoldLateNoStock}
-
-// ReleaseRestocked lets paid orders go on that wait for goods, those first that were placed first, and says how many did.
-// Those for which there still are none stay as they are. Upkeep calls it every few seconds.
-func (s *Service) ReleaseRestocked(ctx context.Context) (int, error) {
-	const atOnce = 200
-	ids, err := dbq.New(s.pool).OrderHeldFor(ctx, dbq.OrderHeldForParams{Reasons: waitingForGoods, MaxRows: atOnce})
-	if err != nil || len(ids) == 0 {
-		return 0, err
-	}
-	released := 0
-	err = s.box.InTx(ctx, func(tx *outbox.Tx) error {
-		shelf, err := LockStock(ctx, tx, ids)
-		if err != nil {
-			return err
-		}
-		orders, err := lockFree(ctx, tx, ids)
-		if err != nil {
-			return err
-		}
-		shortages, err := s.restocked(ctx, tx, orders, shelf)
-		if err != nil {
-			return err
-		}
-		released = len(shortages)
-		if err := shelf.Save(ctx, tx); err != nil {
-			return err
-		}
-		return Save(ctx, tx, shortages)
-	})
-	return released, err
-}
-
-// restocked releases what can be delivered now. A card shortage holds reserved units that no card stood behind, so it
-// goes on only when there are cards; the other waits for available stock.
-func (s *Service) restocked(ctx context.Context, tx *outbox.Tx, orders []*Order, shelf *Shelf) ([]*Order, error) {
-	cards, err := cardsOnShelf(ctx, tx, orders)
-	if err != nil {
-		return nil, err
-	}
-	var released []*Order
-	for _, o := range orders {
-		if o.Status != OnHold || !cards.takeFor(o) {
-			continue
-		}
-		err := s.release(tx, o, shelf, byRestock)
-		if fault.HasCode(err, "out_of_stock") {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		released = append(released, o)
-	}
-	return released, nil
 }

@@ -146,13 +146,17 @@ func (s onShelf) takeFor(o *Order) bool {
 			continue
 		}
 		if s[item.ProductID] -= int64(item.Due()); s[item.ProductID] < 0 {
-			for _, taken := range o.Items[:i+1] {
-				if taken.Kind == KindCard {
-					s[taken.ProductID] += int64(taken.Due())
-				}
-			}
+			s.putBack(o.Items[:i+1])
 			return false
 		}
 	}
 	return true
+}
+
+func (s onShelf) putBack(items []Item) {
+	for _, item := range items {
+		if item.Kind == KindCard {
+			s[item.ProductID] += int64(item.Due())
+		}
+	}
 }

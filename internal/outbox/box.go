@@ -32,6 +32,9 @@ func NewBox(pool *pgxpool.Pool, now func() time.Time, handOff func(Batch)) *Box 
 	return &Box{pool: pool, now: now, handOff: handOff}
 }
 
+// Now is the time by the clock of its transactions.
+func (b *Box) Now() time.Time { return b.now().UTC().Truncate(time.Microsecond) }
+
 // Tx is a transaction that gathers the events of its state changes. They are written by its commit or not at all.
 type Tx struct {
 	pgx.Tx
@@ -99,7 +102,7 @@ var errNoAnswer = errors.New("outbox: a statement at the end of the transaction 
 func (b *Box) InTx(ctx context.Context, fn func(tx *Tx) error) error {
 	var batch Batch
 	err := pgdb.InTx(ctx, b.pool, func(pgxTx pgx.Tx) error {
-		tx := &Tx{Tx: pgxTx, Now: b.now().UTC().Truncate(time.Microsecond)}
+		tx := &Tx{Tx: pgxTx, Now: b.Now()}
 		if err := fn(tx); err != nil {
 			return err
 		}

@@ -259,4 +259,3 @@ func asRefunds[R dbq.RefundListByOrderRow | dbq.RefundListByStatusRow | dbq.Refu
 	}
 	return rows
 }
-
