@@ -36,12 +36,12 @@ func (o *Order) setPaid(tx *outbox.Tx) {
 	o.PaymentStatus, o.PaidAmount, o.PaidAt, o.ClosedAt = Paid, o.Total, tx.Now, time.Time{}
 }
 
-// Hold stops the order until a person decides. Unpaid, it is held for HoldTTL.
+// Hold stops the order until a person decides. Unpaid, it is held for HoldTTL, or as long as it could have been paid.
 func (o *Order) Hold(tx *outbox.Tx, reason string, by By) error {
 	return o.step(tx, EventOnHold, by, func() {
 		o.HoldReason = reason
-		if o.PaymentStatus == Unpaid {
-			o.ExpiresAt = tx.Now.Add(HoldTTL)
+		if until := tx.Now.Add(HoldTTL); o.PaymentStatus == Unpaid && until.After(o.ExpiresAt) {
+			o.ExpiresAt = until
 		}
 	})
 }

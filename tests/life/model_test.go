@@ -1,0 +1,386 @@
+package life
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/vendbox/vendbox/internal/ordering"
+	"github.com/vendbox/vendbox/internal/payments"
+)
+
+// model is what the rooms should come to, said as simply as it goes: no locks, no batches, no database.
+type model struct {
+	shelf    map[string]*modelStock
+	orders   []*modelOrder
+	attempts []*modelAttempt
+	queue    []*modelOrder // deliveries, in the order in which they will be worked
+	owed     int64         // what gateways give back
+}
+
+type modelStock struct {
+	card      bool
+	available int
+	cards     int // on the shelf and good
+}
+
+type modelItem struct {
+	SKU                                     string
+	Quantity, Fulfilled, Refunded, Returned int
+}
+
+func (i *modelItem) due() int { return i.Quantity - i.Fulfilled - i.Returned }
+
+type modelOrder struct {
+	ID        uuid.UUID
+	Status    ordering.Status
+	Payment   ordering.PaymentStatus
+	Units     ordering.FulfillmentStatus
+	Hold      string
+	Exception string
+	Items     []modelItem
+	Total     int64
+	Refunded  int64
+	Sequence  int
+	Expires   time.Time
+}
+
+type modelAttempt struct {
+	id        uuid.UUID
+	order     *modelOrder
+	begun     time.Time
+	succeeded bool
+	pending   bool
+	askable   bool
+	quiet     bool            // the money is at the gateway, and no notice came
+	seen      map[string]bool // event ids
+}
+
+func (o *modelOrder) unpaid() bool { return o.Payment == ordering.Unpaid }
+
+func (o *modelOrder) step(to ordering.Status) {
+	o.Status = to
+	o.Sequence++
+	if to != ordering.OnHold {
+		o.Hold = ""
+	}
+}
+
+func (o *modelOrder) holdsStock() bool {
+	return o.Status == ordering.PendingPayment || o.Status == ordering.Processing ||
+		o.Status == ordering.OnHold && o.Hold != ordering.HoldLateNoStock && o.Hold != ordering.HoldLateCanceled
+}
+
+// wants sums the order's lines by SKU.
+func (o *modelOrder) wants() map[string]int {
+	sum := map[string]int{}
+	for i := range o.Items {
+		sum[o.Items[i].SKU] += o.Items[i].due()
+	}
+	return sum
+}
+
+func (m *model) place(id uuid.UUID, items []modelItem, now time.Time) *modelOrder {
+	o := &modelOrder{
+		ID: id, Status: ordering.PendingPayment, Payment: ordering.Unpaid, Units: ordering.Unfulfilled, Items: items, Sequence: 1,
+		Expires: now.Add(30 * time.Minute),
+	}
+	for _, item := range items {
+		o.Total += int64(item.Quantity) * price
+	}
+	m.move(o.wants(), -1)
+	m.orders = append(m.orders, o)
+	return o
+}
+
+func (m *model) move(units map[string]int, sign int) {
+	for sku, n := range units {
+		m.shelf[sku].available += sign * n
+	}
+}
+
+func (m *model) canReserve(units map[string]int) bool {
+	for sku, n := range units {
+		if m.shelf[sku].available < n {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *model) hasCards(units map[string]int) bool {
+	for sku, n := range units {
+		if m.shelf[sku].card && m.shelf[sku].cards < n {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *model) takeCards(units map[string]int) {
+	for sku, n := range units {
+		if m.shelf[sku].card {
+			m.shelf[sku].cards -= n
+		}
+	}
+}
+
+// notice is what a notice over an amount should come to.
+func (m *model) notice(a *modelAttempt, amount int64, eventID string, now time.Time) payments.Outcome {
+	if a.seen[eventID] {
+		return payments.Repeated
+	}
+	a.seen[eventID] = true
+	o := a.order
+	switch {
+	case amount != o.Total:
+		if !a.succeeded {
+			a.pending = false
+		}
+		o.Exception = "wrong_amount"
+		if o.Status == ordering.PendingPayment {
+			o.step(ordering.OnHold)
+			o.Hold, o.Expires = ordering.HoldWrongAmount, now.Add(24*time.Hour)
+		}
+		return payments.WrongAmount
+	case a.succeeded:
+		return payments.Repeated
+	case !o.unpaid():
+		a.pending = false
+		o.Exception = "second_payment"
+		return payments.SecondPayment
+	}
+	a.succeeded, a.pending = true, false
+	return m.pay(o)
+}
+
+func (m *model) pay(o *modelOrder) payments.Outcome {
+	hold := ordering.HoldLateCanceled
+	switch o.Status {
+	case ordering.Expired:
+		if m.canReserve(o.wants()) {
+			m.move(o.wants(), -1)
+			break
+		}
+		hold = ordering.HoldLateNoStock
+		fallthrough
+	case ordering.Canceled:
+		o.step(ordering.OnHold)
+		o.step(ordering.OnHold)
+		o.Hold, o.Payment, o.Exception = hold, ordering.Paid, "late_payment"
+		m.queue = append(m.queue, o)
+		return payments.LatePayment
+	case ordering.OnHold:
+		o.step(ordering.OnHold)
+		o.Payment = ordering.Paid
+		m.queue = append(m.queue, o)
+		return payments.Applied
+	}
+	o.step(ordering.Processing)
+	o.Payment = ordering.Paid
+	m.queue = append(m.queue, o)
+	return payments.Applied
+}
+
+// expireDue asks about the attempts of what is due, and ends what nobody has paid.
+func (m *model) expireDue(now time.Time) {
+	due := m.due(now)
+	for _, a := range m.attempts {
+		if slices.Contains(due, a.order) {
+			m.ask(a, now)
+		}
+	}
+	for _, o := range due {
+		if (o.Status == ordering.PendingPayment || o.Status == ordering.OnHold) && o.unpaid() && !o.Expires.After(now) {
+			m.move(o.wants(), 1)
+			o.step(ordering.Expired)
+		}
+	}
+}
+
+func (m *model) due(now time.Time) (due []*modelOrder) {
+	for _, o := range m.orders {
+		if (o.Status == ordering.PendingPayment || o.Status == ordering.OnHold) && o.unpaid() && !o.Expires.After(now) {
+			due = append(due, o)
+		}
+	}
+	return due
+}
+
+func (m *model) ask(a *modelAttempt, now time.Time) {
+	if a.pending && a.askable && a.quiet {
+		m.notice(a, a.order.Total, "query", now)
+	}
+}
+
+func (m *model) askAll(now time.Time) {
+	for _, a := range m.attempts {
+		if a.pending && a.askable {
+			m.ask(a, now)
+			a.askable = a.begun.After(now.Add(-48 * time.Hour))
+		}
+	}
+}
+
+func (m *model) canHold(o *modelOrder) bool {
+	return o.Status == ordering.PendingPayment || o.Status == ordering.Processing
+}
+
+func (m *model) hold(o *modelOrder, now time.Time) {
+	if o.unpaid() {
+		o.Expires = now.Add(24 * time.Hour)
+	}
+	o.step(ordering.OnHold)
+	o.Hold = ordering.HoldManual
+}
+
+// release gives the fault's code, or nothing.
+func (m *model) release(o *modelOrder, now time.Time) string {
+	if o.Status != ordering.OnHold {
+		return "order_state_wrong"
+	}
+	if !o.holdsStock() {
+		if !m.canReserve(o.wants()) {
+			return "out_of_stock"
+		}
+		m.move(o.wants(), -1)
+	}
+	if o.unpaid() {
+		o.Expires = now.Add(30 * time.Minute)
+		o.step(ordering.PendingPayment)
+	} else {
+		o.step(ordering.Processing)
+	}
+	m.queue = append(m.queue, o)
+	return ""
+}
+
+func (m *model) cancel(o *modelOrder) string {
+	if !o.unpaid() || o.Status != ordering.PendingPayment && o.Status != ordering.OnHold {
+		return "order_state_wrong"
+	}
+	m.move(o.wants(), 1)
+	o.step(ordering.Canceled)
+	return ""
+}
+
+func (m *model) reject(o *modelOrder) string {
+	switch {
+	case o.Status != ordering.OnHold:
+		return "order_state_wrong"
+	case o.unpaid():
+		return m.cancel(o)
+	default:
+		return m.refund(o, nil)
+	}
+}
+
+// refund takes so many units of each line, all that are left when quantities is nil.
+func (m *model) refund(o *modelOrder, quantities []int) string {
+	if o.unpaid() || o.Status != ordering.Processing && o.Status != ordering.OnHold && o.Status != ordering.Completed {
+		return "order_state_wrong"
+	}
+	units := 0
+	for i := range o.Items {
+		left := o.Items[i].Quantity - o.Items[i].Refunded
+		if quantities == nil {
+			units += left
+		} else if quantities[i] > left {
+			return "refund_exceeds_order"
+		} else {
+			units += quantities[i]
+		}
+	}
+	if units == 0 {
+		return "refund_exceeds_order"
+	}
+	holds := o.holdsStock()
+	for i := range o.Items {
+		item := &o.Items[i]
+		n := item.Quantity - item.Refunded
+		if quantities != nil {
+			n = quantities[i]
+		}
+		returned := min(n, item.due())
+		if holds {
+			m.shelf[item.SKU].available += returned
+		}
+		item.Refunded += n
+		item.Returned += returned
+	}
+	o.Refunded += int64(units) * price
+	m.owed += int64(units) * price
+	o.Payment = ordering.PartiallyRefunded
+	to := o.Status
+	if o.Refunded == o.Total {
+		o.Payment = ordering.Refunded
+		if o.Status != ordering.Completed {
+			to = ordering.Canceled
+		}
+	}
+	o.step(to)
+	return ""
+}
+
+// work delivers what is to be delivered, one after the other.
+func (m *model) work() {
+	for _, o := range m.queue {
+		switch {
+		case o.Status != ordering.Processing:
+		case m.hasCards(o.wants()):
+			m.takeCards(o.wants())
+			for i := range o.Items {
+				o.Items[i].Fulfilled += o.Items[i].due()
+			}
+			o.step(ordering.Completed)
+			o.Units = ordering.Fulfilled
+		default:
+			o.step(ordering.OnHold)
+			o.Hold = ordering.HoldCardShortage
+		}
+	}
+	m.queue = nil
+}
+
+func (m *model) restock(now time.Time) (released int) {
+	var waiting []*modelOrder
+	for _, o := range m.byID() {
+		if o.Status == ordering.OnHold && (o.Hold == ordering.HoldCardShortage || o.Hold == ordering.HoldLateNoStock) {
+			waiting = append(waiting, o)
+		}
+	}
+	cards := map[string]int{}
+	for sku, s := range m.shelf {
+		cards[sku] = s.cards
+	}
+	for _, o := range waiting {
+		wants := o.wants()
+		if !m.hasCards(wants) || o.Hold == ordering.HoldLateNoStock && !m.canReserve(wants) {
+			continue
+		}
+		m.takeCards(wants)
+		m.release(o, now)
+		released++
+	}
+	for sku, s := range m.shelf {
+		s.cards = cards[sku] // they were only counted
+	}
+	return released
+}
+
+// heal puts everything that is in progress back to work.
+func (m *model) heal() (healed int) {
+	m.queue = nil
+	for _, o := range m.byID() {
+		if o.Status == ordering.Processing {
+			m.queue = append(m.queue, o)
+		}
+	}
+	return len(m.queue)
+}
+
+func (m *model) byID() []*modelOrder {
+	return slices.SortedFunc(slices.Values(m.orders), func(x, y *modelOrder) int { return bytes.Compare(x.ID[:], y.ID[:]) })
+}
