@@ -9,10 +9,11 @@ for update of s;
 
 -- name: OrderIDsByIdempotencyKey :many
 -- One look into the unique index for each key, whatever the planner thinks of the table.
-select o.id, o.api_key_id, o.idempotency_key::text as idempotency_key, o.request_hash::bytea as request_hash
+select o.id, o.api_key_id, o.idempotency_key::text as idempotency_key, o.request_hash::bytea as request_hash,
+       coalesce(o.first_expires_at, o.expires_at)::timestamptz as first_expires_at
 from (select unnest(@api_key_ids::uuid[]) as api_key_id, unnest(@keys::text[]) as key) k
 cross join lateral (
-    select known.id, known.api_key_id, known.idempotency_key, known.request_hash
+    select known.id, known.api_key_id, known.idempotency_key, known.request_hash, known.first_expires_at, known.expires_at
     from orders known
     where known.api_key_id = k.api_key_id and known.idempotency_key = k.key
     limit 1
@@ -87,7 +88,8 @@ update orders o
 set status = n.status, payment_status = n.payment_status, fulfillment_status = n.fulfillment_status,
     hold_reason = nullif(n.hold_reason, ''), exception_code = nullif(n.exception_code, ''), paid_amount = n.paid_amount,
     refunded_amount = n.refunded_amount, sequence = n.sequence, expires_at = n.expires_at, paid_at = n.paid_at,
-    completed_at = n.completed_at, closed_at = n.closed_at
+    completed_at = n.completed_at, closed_at = n.closed_at,
+    first_expires_at = case when n.expires_at <> o.expires_at then coalesce(o.first_expires_at, o.expires_at) else o.first_expires_at end
 from (select unnest(@ids::uuid[]) as id,
              unnest(@read_at::int[]) as read_at,
              unnest(@statuses::text[]) as status,

@@ -164,7 +164,7 @@ func (o *Order) View() View {
 }
 
 // ViewAsPlaced is the order as its first answer showed it, whatever has happened since: a repeated request gets the
-// same response (promise I4).
+// same response (promise I4). It is for what Place gave, which knows until when it first could be paid.
 func (o *Order) ViewAsPlaced() View {
 	first := *o
 	first.Status, first.PaymentStatus, first.FulfillmentStatus = PendingPayment, Unpaid, Unfulfilled

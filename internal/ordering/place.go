@@ -40,7 +40,8 @@ type PlaceParams struct {
 	Traceparent      string
 }
 
-// Placed is an order that exists: made by this call, or by an earlier one with the same key.
+// Placed is an order that exists: made by this call, or by an earlier one with the same key. It then expires when it first
+// would have.
 type Placed struct {
 	Order    Order
 	Replayed bool
@@ -203,7 +204,9 @@ func ordersByKey(ctx context.Context, q *dbq.Queries, batch []PlaceParams) (map[
 	}
 	earlier := make(map[idempotencyKey]earlierOrder, len(rows))
 	for _, row := range rows {
-		earlier[idempotencyKey{row.APIKeyID, row.IdempotencyKey}] = earlierOrder{*orders[row.ID], row.RequestHash}
+		order := *orders[row.ID]
+		order.ExpiresAt = row.FirstExpiresAt // see ViewAsPlaced
+		earlier[idempotencyKey{row.APIKeyID, row.IdempotencyKey}] = earlierOrder{order, row.RequestHash}
 	}
 	return earlier, nil
 }
