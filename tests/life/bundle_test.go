@@ -70,7 +70,7 @@ type process struct {
 	jobs     *river.Client[pgx.Tx] // inserts only
 }
 
-func setup(t *testing.T) *bundle {
+func setup(t testing.TB) *bundle {
 	t.Helper()
 	b := &bundle{pool: pgtest.New(t), clock: &clock{}}
 	// Behind the database's clock, so that the audit takes what is left undone for overdue.
