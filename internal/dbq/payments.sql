@@ -20,9 +20,14 @@ for no key update;
 
 -- name: PaymentSave :exec
 update payments p
-set status = n.status, succeeded_at = case when n.status = 'succeeded' then @now::timestamptz end, ask_at = null
-from (select unnest(@ids::uuid[]) as id, unnest(@statuses::text[]) as status) as n
+set status = n.status, succeeded_at = case when n.status = 'succeeded' then @now::timestamptz end, ask_at = null,
+    reference = coalesce(nullif(n.reference, ''), p.reference)
+from (select unnest(@ids::uuid[]) as id, unnest(@statuses::text[]) as status, unnest(@refs::text[]) as reference) as n
 where p.id = n.id;
+
+-- name: PaymentSetReference :exec
+-- A notice that was faster than the gateway's answer knows better: it names the payment, the answer what was to become one.
+update payments set reference = @reference::text where id = @id and reference is null;
 
 -- name: PaymentEventsKnown :many
 -- One look into the key for each: joined in another way, a planner that knows nothing of the table reads all of a
@@ -69,11 +74,13 @@ update payments p
 set ask_at = case when p.created_at > due.asked_at - interval '2 days' then due.asked_at + (due.asked_at - p.created_at) end
 from due, orders o
 where p.id = due.id and o.id = p.order_id
-returning p.id, p.order_id, p.channel, p.account, p.amount, p.currency, o.number, o.expires_at;
+returning p.id, p.order_id, p.channel, p.account, p.amount, p.currency, o.number, o.expires_at,
+    coalesce(p.reference, '')::text as reference;
 
 -- name: PaymentsOpenOf :many
 -- The attempts of orders that gateways can be asked about.
-select p.id, p.order_id, p.channel, p.account, p.amount, p.currency, o.number, o.expires_at
+select p.id, p.order_id, p.channel, p.account, p.amount, p.currency, o.number, o.expires_at,
+    coalesce(p.reference, '')::text as reference
 from payments p
 join orders o on o.id = p.order_id
 where p.order_id = any(@order_ids::uuid[]) and p.status = 'pending' and p.ask_at is not null;

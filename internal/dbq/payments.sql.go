@@ -242,8 +242,9 @@ func (q *Queries) PaymentOrderIDs(ctx context.Context, arg PaymentOrderIDsParams
 
 const paymentSave = `-- name: PaymentSave :exec
 update payments p
-set status = n.status, succeeded_at = case when n.status = 'succeeded' then $1::timestamptz end, ask_at = null
-from (select unnest($2::uuid[]) as id, unnest($3::text[]) as status) as n
+set status = n.status, succeeded_at = case when n.status = 'succeeded' then $1::timestamptz end, ask_at = null,
+    reference = coalesce(nullif(n.reference, ''), p.reference)
+from (select unnest($2::uuid[]) as id, unnest($3::text[]) as status, unnest($4::text[]) as reference) as n
 where p.id = n.id
 `
 
@@ -251,10 +252,31 @@ type PaymentSaveParams struct {
 	Now      time.Time
 	IDs      []uuid.UUID
 	Statuses []string
+	Refs     []string
 }
 
 func (q *Queries) PaymentSave(ctx context.Context, arg PaymentSaveParams) error {
-	_, err := q.db.Exec(ctx, paymentSave, arg.Now, arg.IDs, arg.Statuses)
+	_, err := q.db.Exec(ctx, paymentSave,
+		arg.Now,
+		arg.IDs,
+		arg.Statuses,
+		arg.Refs,
+	)
+	return err
+}
+
+const paymentSetReference = `-- name: PaymentSetReference :exec
+update payments set reference = $1::text where id = $2 and reference is null
+`
+
+type PaymentSetReferenceParams struct {
+	Reference string
+	ID        uuid.UUID
+}
+
+// A notice that was faster than the gateway's answer knows better: it names the payment, the answer what was to become one.
+func (q *Queries) PaymentSetReference(ctx context.Context, arg PaymentSetReferenceParams) error {
+	_, err := q.db.Exec(ctx, paymentSetReference, arg.Reference, arg.ID)
 	return err
 }
 
@@ -286,7 +308,8 @@ func (q *Queries) PaymentThatPaid(ctx context.Context, orderID uuid.UUID) (Payme
 }
 
 const paymentsOpenOf = `-- name: PaymentsOpenOf :many
-select p.id, p.order_id, p.channel, p.account, p.amount, p.currency, o.number, o.expires_at
+select p.id, p.order_id, p.channel, p.account, p.amount, p.currency, o.number, o.expires_at,
+    coalesce(p.reference, '')::text as reference
 from payments p
 join orders o on o.id = p.order_id
 where p.order_id = any($1::uuid[]) and p.status = 'pending' and p.ask_at is not null
@@ -301,6 +324,7 @@ type PaymentsOpenOfRow struct {
 	Currency  string
 	Number    string
 	ExpiresAt time.Time
+	Reference string
 }
 
 // The attempts of orders that gateways can be asked about.
@@ -322,6 +346,7 @@ func (q *Queries) PaymentsOpenOf(ctx context.Context, orderIds []uuid.UUID) ([]P
 			&i.Currency,
 			&i.Number,
 			&i.ExpiresAt,
+			&i.Reference,
 		); err != nil {
 			return nil, err
 		}
@@ -346,7 +371,8 @@ update payments p
 set ask_at = case when p.created_at > due.asked_at - interval '2 days' then due.asked_at + (due.asked_at - p.created_at) end
 from due, orders o
 where p.id = due.id and o.id = p.order_id
-returning p.id, p.order_id, p.channel, p.account, p.amount, p.currency, o.number, o.expires_at
+returning p.id, p.order_id, p.channel, p.account, p.amount, p.currency, o.number, o.expires_at,
+    coalesce(p.reference, '')::text as reference
 `
 
 type PaymentsToAskParams struct {
@@ -364,6 +390,7 @@ type PaymentsToAskRow struct {
 	Currency  string
 	Number    string
 	ExpiresAt time.Time
+	Reference string
 }
 
 // Takes attempts whose gateways are due to be asked, and puts off the next time: by as much as they are old, so that it
@@ -386,6 +413,7 @@ func (q *Queries) PaymentsToAsk(ctx context.Context, arg PaymentsToAskParams) ([
 			&i.Currency,
 			&i.Number,
 			&i.ExpiresAt,
+			&i.Reference,
 		); err != nil {
 			return nil, err
 		}

@@ -52,7 +52,7 @@ returning id;
 
 -- name: RefundToDo :one
 select r.id, r.amount, r.currency, r.status, r.reason, r.order_id, p.id as payment_id, p.channel, p.account,
-       p.amount as paid_amount, o.number, o.traceparent, o.locale
+       p.amount as paid_amount, coalesce(p.reference, '')::text as payment_reference, o.number, o.traceparent, o.locale
 from refunds r
 join payments p on p.id = r.payment_id
 join orders o on o.id = r.order_id

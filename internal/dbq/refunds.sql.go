@@ -502,7 +502,7 @@ func (q *Queries) RefundSettle(ctx context.Context, arg RefundSettleParams) (int
 
 const refundToDo = `-- name: RefundToDo :one
 select r.id, r.amount, r.currency, r.status, r.reason, r.order_id, p.id as payment_id, p.channel, p.account,
-       p.amount as paid_amount, o.number, o.traceparent, o.locale
+       p.amount as paid_amount, coalesce(p.reference, '')::text as payment_reference, o.number, o.traceparent, o.locale
 from refunds r
 join payments p on p.id = r.payment_id
 join orders o on o.id = r.order_id
@@ -510,19 +510,20 @@ where r.id = $1
 `
 
 type RefundToDoRow struct {
-	ID          uuid.UUID
-	Amount      int64
-	Currency    string
-	Status      string
-	Reason      string
-	OrderID     uuid.UUID
-	PaymentID   uuid.UUID
-	Channel     string
-	Account     string
-	PaidAmount  int64
-	Number      string
-	Traceparent string
-	Locale      string
+	ID               uuid.UUID
+	Amount           int64
+	Currency         string
+	Status           string
+	Reason           string
+	OrderID          uuid.UUID
+	PaymentID        uuid.UUID
+	Channel          string
+	Account          string
+	PaidAmount       int64
+	PaymentReference string
+	Number           string
+	Traceparent      string
+	Locale           string
 }
 
 func (q *Queries) RefundToDo(ctx context.Context, id uuid.UUID) (RefundToDoRow, error) {
@@ -539,6 +540,7 @@ func (q *Queries) RefundToDo(ctx context.Context, id uuid.UUID) (RefundToDoRow, 
 		&i.Channel,
 		&i.Account,
 		&i.PaidAmount,
+		&i.PaymentReference,
 		&i.Number,
 		&i.Traceparent,
 		&i.Locale,

@@ -49,6 +49,7 @@ func Apply(ctx context.Context, tx *outbox.Tx, channel string, notices []Notice)
 	b := &application{
 		channel: channel, tx: tx, q: dbq.New(tx), known: map[noticeKey]Application{},
 		changed: map[uuid.UUID]*ordering.Order{}, changedPayments: map[uuid.UUID]string{},
+		references: map[uuid.UUID]string{},
 	}
 	if err := b.load(ctx, notices); err != nil {
 		return nil, err
@@ -75,6 +76,7 @@ type application struct {
 
 	changed         map[uuid.UUID]*ordering.Order
 	changedPayments map[uuid.UUID]string // the new status
+	references      map[uuid.UUID]string // the gateway's, by payment
 	inbox           []inboxRow
 }
 
@@ -143,12 +145,18 @@ func (b *application) apply(notice *Notice) (Application, error) {
 		payment = nil // what one account's key signs says nothing about another's money
 	}
 	result := Application{Outcome: Unmatched}
+	if notice.Type != TypeSucceeded {
+		result.Outcome = Ignored // no money: nobody has to look for whose it is
+	}
 	if payment != nil {
 		result.OrderID = payment.OrderID
 		var err error
 		result.Outcome = judge(notice, payment, b.orders[payment.OrderID])
 		if result.Outcome, err = b.effect(payment, result.Outcome); err != nil {
 			return Application{}, err
+		}
+		if notice.Type == TypeSucceeded {
+			b.references[payment.ID] = notice.Reference
 		}
 	}
 	b.known[keyOf(notice)] = Application{Outcome: Repeated, OrderID: result.OrderID}
@@ -263,6 +271,7 @@ func (b *application) save(ctx context.Context) error {
 	payments := dbq.PaymentSaveParams{Now: b.tx.Now}
 	for id, status := range b.changedPayments {
 		payments.IDs, payments.Statuses = append(payments.IDs, id), append(payments.Statuses, status)
+		payments.Refs = append(payments.Refs, b.references[id])
 	}
 	if len(payments.IDs) > 0 {
 		if err := dbq.New(b.tx.AtEnd()).PaymentSave(ctx, payments); err != nil {

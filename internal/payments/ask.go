@@ -120,7 +120,7 @@ func (s *Service) askOne(ctx context.Context, row dbq.PaymentsOpenOfRow) askAnsw
 	defer cancel()
 	notice, paid, err := querier.Query(ctx, Attempt{
 		ID: row.ID, OrderID: row.OrderID, OrderNumber: row.Number, Account: row.Account,
-		Amount: ordering.Money{Amount: row.Amount, Currency: row.Currency}, ExpiresAt: row.ExpiresAt,
+		Amount: ordering.Money{Amount: row.Amount, Currency: row.Currency}, ExpiresAt: row.ExpiresAt, Reference: row.Reference,
 	})
 	if err != nil {
 		return askFailed

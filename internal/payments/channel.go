@@ -36,12 +36,17 @@ type Attempt struct {
 	Account     string // which of the channel's accounts it is made for
 	Amount      ordering.Money
 	ExpiresAt   time.Time // the order's; a gateway should not take money after it
+	Reference   string    // the gateway's id of it, as last heard; empty before Begin, and where none was told
 }
 
 // Instructions are what the buyer needs to pay: a channel's own fields (an address to open, a code to show).
 type Instructions map[string]string
 
+// MaxCallback is how many bytes a callback may have: what the inbox can hold.
+const MaxCallback = 64 << 10
+
 // Callback is a notice as it came over HTTP. Body is exactly what was sent: signatures are over bytes.
+// Some gateways send it by GET: then there is only the query.
 type Callback struct {
 	Header http.Header
 	Query  string // raw
@@ -56,6 +61,7 @@ type Notice struct {
 	PaymentID  uuid.UUID // uuid.Nil: it names none of ours
 	Amount     ordering.Money
 	OccurredAt time.Time
+	Reference  string // the gateway's id of the payment, kept with the attempt; empty: none
 	Body       []byte // as received, for the inbox
 }
 
@@ -76,12 +82,13 @@ type Channel interface {
 	// Account chooses the account that a new attempt, whole but for this, is made for: by its currency, say. It is
 	// called for many at a time and does no I/O. Where no account will do, the error is a fault.
 	Account(attempt Attempt) (string, error)
-	// Begin starts an attempt at the gateway, for its account. It may go over the network and is never called in a
-	// transaction.
-	Begin(ctx context.Context, attempt Attempt) (Instructions, error)
+	// Begin starts an attempt at the gateway, for its account, and returns the gateway's id of it where there is one
+	// already. It may go over the network and is never called in a transaction.
+	Begin(ctx context.Context, attempt Attempt) (instructions Instructions, reference string, err error)
 	// Verify checks a callback's signature, age and addressee and returns what it says, with the account whose
 	// credentials proved it: any that new attempts are made for, or were. It may go over the network, to ask the gateway
-	// whether it is true. Faults: callback_unsigned, callback_signature_invalid, callback_stale, callback_malformed.
+	// whether it is true. Faults: callback_unsigned, callback_signature_invalid, callback_stale, callback_malformed, callback_foreign
+	// (another merchant's or app's), callback_unconfirmed and payment_gateway_unavailable (where the gateway is asked).
 	Verify(ctx context.Context, callback Callback) (Notice, error)
 	// Acknowledge is the answer to a notice that is recorded, whatever its outcome.
 	Acknowledge() Answer

@@ -168,7 +168,7 @@ func (w *Worker) ask(ctx context.Context, row dbq.RefundToDoRow) (RefundAnswer, 
 		ID: row.ID, Amount: ordering.Money{Amount: row.Amount, Currency: row.Currency}, Reason: row.Reason,
 		Attempt: Attempt{
 			ID: row.PaymentID, OrderID: row.OrderID, OrderNumber: row.Number, Account: row.Account,
-			Amount: ordering.Money{Amount: row.PaidAmount, Currency: row.Currency},
+			Amount: ordering.Money{Amount: row.PaidAmount, Currency: row.Currency}, Reference: row.PaymentReference,
 		},
 	})
 	if err != nil {

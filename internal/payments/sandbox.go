@@ -30,6 +30,7 @@ const (
 type Sandbox struct {
 	accounts []sandboxAccount // new attempts are made for the last; all verify
 	now      func() time.Time
+	books    func(context.Context, Attempt) (paid bool, err error)
 }
 
 type sandboxAccount struct {
@@ -39,7 +40,7 @@ type sandboxAccount struct {
 
 // NewSandbox makes the channel with one account, "default". At least one secret is needed.
 func NewSandbox(now func() time.Time, secrets ...string) *Sandbox {
-	s := &Sandbox{now: now}
+	s := &Sandbox{now: now, books: func(context.Context, Attempt) (bool, error) { return false, nil }}
 	return s.WithAccount("default", secrets...)
 }
 
@@ -50,6 +51,12 @@ func (s *Sandbox) WithAccount(name string, secrets ...string) *Sandbox {
 	return s
 }
 
+// WithBooks says what the sandbox knows when it is asked; without it, of no payment. Call it before the channel is used.
+func (s *Sandbox) WithBooks(books func(context.Context, Attempt) (paid bool, err error)) *Sandbox {
+	s.books = books
+	return s
+}
+
 // Name is "sandbox".
 func (s *Sandbox) Name() string { return "sandbox" }
 
@@ -57,8 +64,25 @@ func (s *Sandbox) Name() string { return "sandbox" }
 func (s *Sandbox) Account(Attempt) (string, error) { return s.accounts[len(s.accounts)-1].name, nil }
 
 // Begin tells where the signed callback goes.
-func (s *Sandbox) Begin(_ context.Context, attempt Attempt) (Instructions, error) {
-	return Instructions{"callback_path": "/v1/payment-callbacks/sandbox", "payment_id": attempt.ID.String()}, nil
+func (s *Sandbox) Begin(_ context.Context, attempt Attempt) (Instructions, string, error) {
+	return Instructions{"callback_path": "/v1/payment-callbacks/sandbox", "payment_id": attempt.ID.String()}, "", nil
+}
+
+// Query looks into the books.
+func (s *Sandbox) Query(ctx context.Context, attempt Attempt) (Notice, bool, error) {
+	paid, err := s.books(ctx, attempt)
+	if err != nil || !paid {
+		return Notice{}, false, err
+	}
+	return Notice{
+		EventID: "query:" + attempt.ID.String(), Type: TypeSucceeded, Account: attempt.Account, PaymentID: attempt.ID,
+		Amount: attempt.Amount, OccurredAt: s.now().UTC(), Body: []byte(`{"queried":true}`),
+	}, true, nil
+}
+
+// Refund gives back whatever it is asked to: there is no money in it.
+func (s *Sandbox) Refund(_ context.Context, refund Refund) (RefundAnswer, error) {
+	return RefundAnswer{Status: RefundSucceeded, Reference: "sandbox:" + refund.ID.String()}, nil
 }
 
 // Acknowledge answers 200 {"received":true}.

@@ -97,7 +97,10 @@ func (s *Service) Begin(ctx context.Context, orderID uuid.UUID, channelName stri
 	if err != nil {
 		return Payment{}, err
 	}
-	p.Instructions, err = channel.Begin(ctx, p.Attempt)
+	if p.Instructions, p.Reference, err = channel.Begin(ctx, p.Attempt); err != nil || p.Reference == "" {
+		return p, err
+	}
+	err = dbq.New(s.pool).PaymentSetReference(ctx, dbq.PaymentSetReferenceParams{ID: p.ID, Reference: p.Reference})
 	return p, err
 }
 
@@ -158,6 +161,9 @@ func (s *Service) Receive(ctx context.Context, channelName string, callback Call
 	channel, err := s.channel(channelName)
 	if err != nil {
 		return Answer{}, Application{}, err
+	}
+	if len(callback.Body)+len(callback.Query) > MaxCallback {
+		return Answer{}, Application{}, fault.New(fault.TooLarge, "body_too_large", "limit", MaxCallback)
 	}
 	notice, err := channel.Verify(ctx, callback)
 	if err != nil {
