@@ -25,6 +25,7 @@ import (
 	"github.com/vendbox/vendbox/internal/ordering"
 	"github.com/vendbox/vendbox/internal/outbox"
 	"github.com/vendbox/vendbox/internal/payments"
+	"github.com/vendbox/vendbox/internal/payments/gateways"
 	"github.com/vendbox/vendbox/internal/pgdb"
 	"github.com/vendbox/vendbox/internal/reconcile"
 	"github.com/vendbox/vendbox/internal/relay"
@@ -118,7 +119,10 @@ func (s *stack) open(ctx context.Context, opts stackOptions) error {
 		defer cancel()
 		s.relay.Close(ctx)
 	})
-	s.openDoorRooms(opts) //nolint:contextcheck // watching goes on until Close, whatever becomes of the context
+	//nolint:contextcheck // watching goes on until Close, whatever becomes of the context
+	if err := s.openDoorRooms(opts); err != nil {
+		return err
+	}
 	return errors.Join(s.relay.Measure(s.metrics.Provider()), s.failedJobs.Measure(s.metrics.Provider(), s.log))
 }
 
@@ -197,16 +201,16 @@ func (s *stack) smsProvider(opts stackOptions) (sms.Provider, error) {
 }
 
 // openDoorRooms opens the rooms that requests come to.
-func (s *stack) openDoorRooms(opts stackOptions) {
+func (s *stack) openDoorRooms(opts stackOptions) error {
 	s.keys = access.NewKeys(s.pool, time.Now)
 	s.inventory = inventory.NewService(s.pool, s.vault, s.box, time.Now)
 	s.orders = ordering.NewService(ordering.Config{
 		TTL: s.cfg.OrderTTL, Region: s.cfg.DefaultRegion, Committers: placingCommitters(), Place: opts.place,
 	}, s.pool, s.box, s.vault)
 	s.onClose(s.orders.Close)
-	var channels []payments.Channel
-	if s.cfg.SandboxSecret.IsSet() {
-		channels = append(channels, payments.NewSandbox(time.Now, s.cfg.SandboxSecret.Reveal()))
+	channels, err := s.paymentChannels()
+	if err != nil {
+		return err
 	}
 	s.payments = payments.NewService(s.pool, s.box, time.Now, channels...)
 	s.onClose(s.payments.Close)
@@ -218,6 +222,24 @@ func (s *stack) openDoorRooms(opts stackOptions) {
 	// A room that had given up opens its ledger again when a person says so.
 	s.failedJobs.OnRetry(sms.Args{}.Kind(), s.sms.BeforeRetry)
 	s.failedJobs.OnRetry(webhooks.Args{}.Kind(), s.webhooks.BeforeRetry)
+	return nil
+}
+
+func (s *stack) paymentChannels() (channels []payments.Channel, err error) {
+	if s.cfg.Channels != "" {
+		text, err := os.ReadFile(s.cfg.Channels)
+		if err != nil {
+			return nil, fmt.Errorf("payment-channels: %w", err)
+		}
+		channels, err = gateways.Parse(text, gateways.Deps{PublicURL: s.cfg.PublicURL, Now: time.Now, Getenv: os.LookupEnv})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if s.cfg.SandboxSecret.IsSet() {
+		channels = append(channels, payments.NewSandbox(time.Now, s.cfg.SandboxSecret.Reveal()))
+	}
+	return channels, nil
 }
 
 // placingCommitters is one for each four cores, two at most. A second transaction in flight makes each half as large, and

@@ -76,6 +76,7 @@ type Shop struct {
 // Payments says how buyers pay.
 type Payments struct {
 	SandboxSecret Secret `name:"payment-sandbox-secret" env:"VENDBOX_PAYMENT_SANDBOX_SECRET" placeholder:"SECRET" help:"Turns the sandbox payment channel on. Whoever knows the secret can say that an order is paid."`
+	Channels      string `name:"payment-channels" env:"VENDBOX_PAYMENT_CHANNELS" placeholder:"FILE" help:"JSON description of the payment gateways and the accounts there."`
 }
 
 // Workers says which jobs this process works on, and how many of each at once.

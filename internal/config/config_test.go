@@ -117,12 +117,13 @@ func TestEveryProblemIsListedAtOnce(t *testing.T) {
 	require.NotContains(t, err.Error(), "short,")
 }
 
-func TestGatewayFile(t *testing.T) {
+func TestGatewayFiles(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "gateway.json")
-	args := withGood("--sms-provider", "http", "--sms-gateway", file)
+	args := withGood("--sms-provider", "http", "--sms-gateway", file, "--payment-channels", file)
 	_, err := parse(t, args...)
-	require.ErrorContains(t, err, "no such file")
+	require.ErrorContains(t, err, "--sms-gateway: "+file+": no such file")
+	require.ErrorContains(t, err, "--payment-channels: "+file+": no such file")
 	require.NoError(t, os.WriteFile(file, []byte("{}"), 0o600))
 	_, err = parse(t, args...)
 	require.NoError(t, err)

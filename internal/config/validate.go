@@ -65,6 +65,21 @@ func (l *list) oneOf(flag, value string, some ...string) {
 	l.wrongf(!slices.Contains(some, value), "%s: %q is not one of %s", flag, value, strings.Join(some, ", "))
 }
 
+// readable wants a file, if one is named.
+func (l *list) readable(flag, name string) {
+	if name == "" {
+		return
+	}
+	file, err := os.Open(name)
+	if err == nil {
+		err = file.Close()
+	}
+	if pathErr, ok := errors.AsType[*os.PathError](err); ok {
+		err = pathErr.Err
+	}
+	l.wrongf(err != nil, "%s: %s: %v", flag, name, err)
+}
+
 // between wants a value to be in a range.
 func between[T int | int32 | Size | time.Duration](l *list, flag string, value, low, high T) {
 	l.wrongf(value < low || value > high, "%s: %v is not between %v and %v", flag, value, low, high)
@@ -132,6 +147,7 @@ func (p *Payments) problems() []string {
 	var l list
 	l.wrongf(p.SandboxSecret.IsSet() && len(p.SandboxSecret.Reveal()) < minSecret,
 		"--payment-sandbox-secret: want at least %d characters", minSecret)
+	l.readable("--payment-channels", p.Channels)
 	return l
 }
 
@@ -169,16 +185,7 @@ func (s *SMS) problems() []string {
 	var l list
 	l.oneOf("--sms-provider", s.SMSProvider, "sandbox", "http")
 	l.wrongf(s.SMSProvider == "http" && s.SMSGateway == "", "--sms-gateway (VENDBOX_SMS_GATEWAY) is missing: --sms-provider is http")
-	if s.SMSGateway != "" {
-		file, err := os.Open(s.SMSGateway)
-		if err == nil {
-			err = file.Close()
-		}
-		if pathErr, ok := errors.AsType[*os.PathError](err); ok {
-			err = pathErr.Err
-		}
-		l.wrongf(err != nil, "--sms-gateway: %s: %v", s.SMSGateway, err)
-	}
+	l.readable("--sms-gateway", s.SMSGateway)
 	return l
 }
 

@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"crypto/md5"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -19,6 +21,7 @@ import (
 	"github.com/vendbox/vendbox/internal/ordering"
 	"github.com/vendbox/vendbox/internal/outbox"
 	"github.com/vendbox/vendbox/internal/payments"
+	"github.com/vendbox/vendbox/internal/payments/gateways"
 	"github.com/vendbox/vendbox/internal/pgtest"
 )
 
@@ -30,7 +33,10 @@ type shop struct {
 	box  *outbox.Box
 }
 
-const shopSecret = "secret"
+const (
+	shopSecret  = "secret"
+	epayChannel = `{"channels":[{"type":"epay","accounts":[{"name":"a","pid":"1","keys":["k"],"base_url":"http://127.0.0.1:1"}]}]}`
+)
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
@@ -40,7 +46,9 @@ func newShop(t *testing.T) *shop {
 	box := outbox.NewBox(pool, time.Now, nil)
 	orders := ordering.NewService(ordering.Config{Region: "CN"}, pool, box, vault)
 	t.Cleanup(orders.Close)
-	paying := payments.NewService(pool, box, time.Now, payments.NewSandbox(time.Now, shopSecret))
+	channels, err := gateways.Parse([]byte(epayChannel), gateways.Deps{PublicURL: "https://shop.example", Now: time.Now})
+	require.NoError(t, err)
+	paying := payments.NewService(pool, box, time.Now, append(channels, payments.NewSandbox(time.Now, shopSecret))...)
 	t.Cleanup(paying.Close)
 	s := &shop{pool: pool, box: box, testServer: newTestServer(t, Deps{
 		Box: box, Vault: vault, Orders: orders, Payments: paying, Cards: ordering.NewReveals(pool, vault, time.Now),
@@ -279,17 +287,40 @@ func TestOrdersAreListedByCursor(t *testing.T) {
 	s.as("orders:read", "GET", "/v1/orders/x", "").problem(422, "validation_failed")
 }
 
+// Its own server sends epay's notices by GET, or as a form.
+func TestCallbacksByGETAndAsForms(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	text := "money=1.00&out_trade_no=1&pid=1&trade_no=T1&trade_status="
+	signed := func(status string) string {
+		sum := md5.Sum([]byte(text + status + "k"))
+		return text + status + "&sign_type=MD5&sign=" + hex.EncodeToString(sum[:])
+	}
+	for _, got := range []*answer{
+		s.do("GET", "/v1/payment-callbacks/epay?"+signed("WAIT_BUYER_PAY"), ""),
+		s.do("POST", "/v1/payment-callbacks/epay", signed("WAIT_BUYER_PAY"), "Content-Type", "application/x-www-form-urlencoded"),
+	} {
+		require.Equal(t, http.StatusOK, got.StatusCode, string(got.body))
+		require.Equal(t, "success", string(got.body))
+		require.Equal(t, "text/plain; charset=utf-8", got.Header.Get("Content-Type"))
+	}
+	s.do("GET", "/v1/payment-callbacks/epay?"+signed("TRADE_SUCCESS"), "").problem(503, "payment_gateway_unavailable")
+	s.do("GET", "/v1/payment-callbacks/epay?"+text+"&sign_type=MD5&sign=true", "").problem(401, "callback_signature_invalid")
+	s.do("GET", "/v1/payment-callbacks/sandbox", "").problem(401, "callback_unsigned")
+}
+
 func TestCallbacksThatAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	s.do("POST", "/v1/payment-callbacks/sandbox", `{}`).problem(401, "callback_unsigned")
 	s.do("POST", "/v1/payment-callbacks/sandbox", `{}`, payments.SignatureHeader, "t=1,v1=00").problem(401, "callback_stale")
 	s.do("POST", "/v1/payment-callbacks/nope", `{}`).problem(404, "payment_channel_unknown")
-	s.do("POST", "/v1/payment-callbacks/sandbox", strings.Repeat("x", maxCallbackBody+1)).problem(413, "body_too_large")
+	s.do("POST", "/v1/payment-callbacks/sandbox", strings.Repeat("x", payments.MaxCallback+1)).problem(413, "body_too_large")
 	s.as("payments:write", "POST", "/v1/orders/"+uuid.NewString()+"/payments", `{"channel":"sandbox"}`).problem(404, "order_not_found")
 	placed, _ := s.place(oneA)
 	path := "/v1/orders/" + placed.ID.String() + "/payments"
 	s.as("payments:write", "POST", path, `{"channel":"alipay"}`).problem(404, "payment_channel_unknown")
+	s.as("payments:write", "POST", path, `{"channel":"epay"}`).into(201, new(any))
 	s.pay(placed.ID)
 	s.as("payments:write", "POST", path, `{"channel":"sandbox"}`).problem(409, "order_not_payable")
 }

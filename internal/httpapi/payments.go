@@ -35,34 +35,50 @@ func (s *Server) registerPayments() {
 				"succeeds pays it.",
 			Errors: []int{http.StatusNotFound, http.StatusConflict},
 		},
-		Auth: needs(access.PaymentsWrite), Faults: []string{"order_not_found", "order_not_payable", "payment_channel_unknown"},
+		Auth: needs(access.PaymentsWrite), Faults: []string{
+			"order_not_found", "order_not_payable", "payment_channel_unknown", "payment_currency_unsupported", "payment_gateway_unavailable",
+		},
 	}, s.createPayment)
-	handleHTTP(s, operation{
+	s.registerCallback("payment-callback", http.MethodPost,
+		"The sandbox channel wants the header `Vendbox-Signature: t=<unix>,v1=<hex HMAC-SHA256 of \"t.body\">`, "+
+			"at most 300 s old, over the body `{event_id,type:\"payment.succeeded\",payment_id,amount,currency,occurred_at}`.")
+	s.registerCallback("payment-callback-by-get", http.MethodGet,
+		"For channels that send it in the query (epay).")
+}
+
+func (s *Server) registerCallback(id, method, more string) {
+	op := operation{
 		Operation: huma.Operation{
-			OperationID: "payment-callback", Method: http.MethodPost, Path: "/v1/payment-callbacks/{channel}", Tags: []string{tagPayments},
+			OperationID: id, Method: method, Path: "/v1/payment-callbacks/{channel}", Tags: []string{tagPayments},
 			Summary: "Receive a payment notice",
 			Description: "For the channel's own servers, which sign what they send. A notice is recorded once and applied once; a repeated one is " +
-				"answered like the first. The sandbox channel wants the header `Vendbox-Signature: t=<unix>,v1=<hex HMAC-SHA256 of \"t.body\">`, " +
-				"at most 300 s old, over the body `{event_id,type:\"payment.succeeded\",payment_id,amount,currency,occurred_at}`.",
-			MaxBodyBytes: maxCallbackBody,
+				"answered like the first. " + more,
+			MaxBodyBytes: payments.MaxCallback,
 			Parameters: []*huma.Param{{
 				Name: "channel", In: "path", Required: true, Description: "The payment channel.", Example: "sandbox",
 				Schema: &huma.Schema{Type: huma.TypeString},
 			}},
-			RequestBody: &huma.RequestBody{
-				Required: true, Description: "The notice, as the channel defines it.",
-				Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{}}},
-			},
 			Responses: map[string]*huma.Response{
 				"200":     {Description: "Recorded. The body is what the channel wants to hear."},
+				"204":     {Description: "Recorded. For channels that want to hear nothing (WeChat Pay)."},
 				"default": {Description: "Not recorded: unsigned, stale, foreign or malformed (problem document)."},
 			},
 		},
 		Auth: public(),
 		Faults: []string{
-			"payment_channel_unknown", "callback_unsigned", "callback_signature_invalid", "callback_stale", "callback_malformed", "body_too_large",
+			"payment_channel_unknown", "callback_unsigned", "callback_signature_invalid", "callback_stale", "callback_malformed",
+			"callback_foreign", "callback_unconfirmed", "payment_gateway_unavailable", "body_too_large",
 		},
-	}, s.receiveCallback)
+	}
+	if method == http.MethodPost {
+		op.RequestBody = &huma.RequestBody{
+			Required: true, Description: "The notice, as the channel defines it.",
+			Content: map[string]*huma.MediaType{
+				"application/json": {Schema: &huma.Schema{}}, "application/x-www-form-urlencoded": {Schema: &huma.Schema{}},
+			},
+		}
+	}
+	handleHTTP(s, op, s.receiveCallback)
 }
 
 type createPaymentInput struct {
@@ -86,14 +102,11 @@ func (s *Server) createPayment(ctx context.Context, in *createPaymentInput) (*cr
 	}}, nil
 }
 
-// maxCallbackBody is what the inbox can hold.
-const maxCallbackBody = 64 << 10
-
 func (s *Server) receiveCallback(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			err = fault.Wrap(err, fault.TooLarge, "body_too_large", "limit", maxCallbackBody)
+			err = fault.Wrap(err, fault.TooLarge, "body_too_large", "limit", payments.MaxCallback)
 		} else {
 			err = fault.Wrap(err, fault.Malformed, "body_incomplete")
 		}
@@ -106,7 +119,9 @@ func (s *Server) receiveCallback(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	w.Header().Set("Content-Type", answer.ContentType)
+	if answer.ContentType != "" {
+		w.Header().Set("Content-Type", answer.ContentType)
+	}
 	w.WriteHeader(answer.Status)
 	_, _ = io.WriteString(w, answer.Body) // a gateway that is gone repeats
 }
