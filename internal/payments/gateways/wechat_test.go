@@ -72,8 +72,18 @@ func wechatSigned(body string) payments.Callback {
 	return payments.Callback{Body: []byte(body), Header: wechatHeader(gatewayKey(), time.Now(), body)}
 }
 
-var wechatAuthorization = regexp.MustCompile(
-	`^WECHATPAY2-SHA256-RSA2048 mchid="(.+)",nonce_str="(.+)",signature="(.+)",timestamp="(\d+)",serial_no="(.+)"$`)
+var wechatParameter = regexp.MustCompile(`(\w+)="([^"]*)"`)
+
+// signedByMerchant looks whether a request is.
+func signedByMerchant(r *http.Request, body string) bool {
+	scheme, parameters, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	auth := map[string]string{}
+	for _, pair := range wechatParameter.FindAllStringSubmatch(parameters, -1) {
+		auth[pair[1]] = pair[2]
+	}
+	return scheme == "WECHATPAY2-SHA256-RSA2048" && auth["mchid"] == wechatMerchant && auth["serial_no"] == wechatOurs &&
+		verify(ourKey(), r.Method+"\n"+r.URL.RequestURI()+"\n"+auth["timestamp"]+"\n"+auth["nonce_str"]+"\n"+body+"\n", auth["signature"])
+}
 
 // wechatFar answers native orders and queries, to whoever signs as the merchant.
 func wechatFar(tb testing.TB) *far {
@@ -82,12 +92,10 @@ func wechatFar(tb testing.TB) *far {
 	f = newFar(tb, func(w http.ResponseWriter, r *http.Request) {
 		request, _ := io.ReadAll(r.Body)
 		status, answer := http.StatusNotFound, `{"code":"ORDER_NOT_EXIST","message":"订单不存在"}`
-		auth := wechatAuthorization.FindStringSubmatch(r.Header.Get("Authorization"))
 		name := strings.TrimPrefix(r.URL.Path, "/v3/pay/transactions/out-trade-no/")
 		attempt, paid := f.attempt(name)
 		switch {
-		case auth == nil || auth[1] != wechatMerchant || auth[5] != wechatOurs || r.Header.Get("Wechatpay-Serial") != wechatSerial ||
-			!verify(ourKey(), r.Method+"\n"+r.URL.RequestURI()+"\n"+auth[4]+"\n"+auth[2]+"\n"+string(request)+"\n", auth[3]):
+		case !signedByMerchant(r, string(request)) || r.Header.Get("Wechatpay-Serial") != wechatSerial:
 			status, answer = http.StatusUnauthorized, `{"code":"SIGN_ERROR","message":"签名错误"}`
 		case r.Method == http.MethodPost && r.URL.Path == "/v3/pay/transactions/native":
 			f.requests = append(f.requests, string(request))
