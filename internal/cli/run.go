@@ -124,7 +124,8 @@ func (s *stack) lifeTasks() []upkeep.Task {
 		{Name: "ask_gateways", Every: 5 * time.Second, Timeout: 5 * time.Minute, Run: said("lost callbacks found", s.payments.AskGateways)},
 		{Name: "reconcile", Every: 6 * time.Hour, Timeout: 30 * time.Minute, Run: said("differences in the books", s.reconcile)},
 		{Name: "release_restocked", Every: 5 * time.Second, Run: said("held orders have their goods", s.orders.ReleaseRestocked)},
-		{Name: "heal_deliveries", Every: 20 * time.Second, Run: said("paid orders had lost their delivery job", fulfillment.NewHealer(s.pool, s.jobs, time.Now).Heal)},
+		{Name: "heal_deliveries", Every: 20 * time.Second, Run: said("paid orders had lost their delivery job",
+			fulfillment.NewHealer(s.pool, s.jobs, time.Now).Heal)},
 		{Name: "heal_refunds", Every: time.Minute, Run: said("refunds had lost their job", func(ctx context.Context) (int, error) {
 			return s.payments.HealRefunds(ctx, s.jobs)
 		})},

@@ -3,6 +3,7 @@ package payments
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,6 +19,9 @@ const (
 	firstAsk              = 20 * time.Second
 	askAtOnce, askWorkers = 200, 16
 	askTimeout            = 5 * time.Second
+	// askFailures is after how many failures without a success between them the rest of a channel's attempts is taken for
+	// failed unasked: a gateway that is down shall not keep the orders of another from their turn.
+	askFailures = 8
 	// expireAnyway is how long a gateway that cannot be reached keeps an order from expiring. Money that shows up later is
 	// late money, and is dealt with as such.
 	expireAnyway = 10 * time.Minute
@@ -89,11 +93,24 @@ const (
 // known of each order: paid above failed above unpaid.
 func (s *Service) ask(ctx context.Context, attempts []dbq.PaymentsOpenOfRow) map[uuid.UUID]askAnswer {
 	answers := make([]askAnswer, len(attempts))
+	failures := map[string]*atomic.Int32{}
+	for _, row := range attempts {
+		failures[row.Channel] = new(atomic.Int32)
+	}
 	var g errgroup.Group
 	g.SetLimit(askWorkers)
 	for i, row := range attempts {
 		g.Go(func() error {
-			answers[i] = s.askOne(ctx, row)
+			down := failures[row.Channel]
+			if down.Load() >= askFailures {
+				answers[i] = askFailed
+				return nil
+			}
+			if answers[i] = s.askOne(ctx, row); answers[i] == askFailed {
+				down.Add(1)
+			} else {
+				down.Store(0)
+			}
 			return nil
 		})
 	}

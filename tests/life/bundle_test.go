@@ -70,17 +70,17 @@ type process struct {
 	jobs     *river.Client[pgx.Tx] // inserts only
 }
 
-func setup(t testing.TB) *bundle {
-	t.Helper()
-	b := &bundle{pool: pgtest.New(t), clock: &clock{}}
+func setup(tb testing.TB) *bundle {
+	tb.Helper()
+	b := &bundle{pool: pgtest.New(tb), clock: &clock{}}
 	// Behind the database's clock, so that the audit takes what is left undone for overdue.
 	b.clock.micros.Store(time.Now().Add(-10 * time.Minute).UnixMicro())
 	b.gateway = newGateway(b.clock.now)
 	var err error
-	b.vault, err = cardvault.Open(t.Context(), b.pool, cardvault.NewMasterKey())
-	require.NoError(t, err)
-	b.process = b.start(t)
-	t.Cleanup(func() { b.process.close() })
+	b.vault, err = cardvault.Open(tb.Context(), b.pool, cardvault.NewMasterKey())
+	require.NoError(tb, err)
+	b.process = b.start(tb)
+	tb.Cleanup(func() { b.close() })
 	return b
 }
 
@@ -110,7 +110,7 @@ func (p *process) close() {
 // crash forgets everything that is not in the database.
 func (b *bundle) crash(t tester) {
 	t.Helper()
-	b.process.close()
+	b.close()
 	b.process = b.start(t)
 }
 

@@ -85,7 +85,7 @@ func (b *bundle) drain(tb testing.TB, n int) (d drained) {
 		var buyers sync.WaitGroup
 		tick := time.NewTicker(pace)
 		defer tick.Stop()
-		for i := 0; i < limit; i++ {
+		for range limit {
 			select {
 			case <-done:
 				buyers.Wait()

@@ -22,6 +22,7 @@ type gateway struct {
 	paid     map[uuid.UUID]int64 // by attempt
 	refunded map[uuid.UUID]int64 // by refund: what really went back
 	asked    int                 // for refunds
+	queried  int
 	down     bool
 	// answer, when set, decides about a refund that was not given yet.
 	answer func(payments.Refund) (given bool, answer payments.RefundAnswer, err error)
@@ -68,6 +69,7 @@ func (g *gateway) gaveBack() (total int64) {
 func (g *gateway) Query(_ context.Context, attempt payments.Attempt) (payments.Notice, bool, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.queried++
 	if g.down {
 		return payments.Notice{}, false, errDown
 	}

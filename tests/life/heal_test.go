@@ -77,6 +77,28 @@ func TestExpiryAsksTheGatewayFirst(t *testing.T) {
 	b.requireAudit(t)
 }
 
+// One gateway is down. Who waits for it waits, and nobody else does.
+func TestAGatewayThatIsDownIsNotAskedForEachOrder(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.product(t, "count", inventory.KindCounted, 101)
+	for range 100 {
+		b.begin(t, b.place(t, ordering.Line{SKU: "count", Quantity: 1}))
+	}
+	unasked := b.place(t, ordering.Line{SKU: "count", Quantity: 1})
+	b.clock.forward(30 * time.Minute)
+	b.gateway.setDown(true)
+	expired, err := b.payments.ExpireDue(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, expired)
+	require.Equal(t, ordering.Expired, b.order(t, unasked).Status)
+	require.Less(t, b.gateway.queried, 50)
+	b.gateway.setDown(false)
+	expired, err = b.payments.ExpireDue(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 100, expired)
+}
+
 func TestAPaidOrderThatLostItsJobIsDelivered(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -19,34 +19,36 @@ import (
 
 // Where an order stands, and where each thing that may happen to it takes it. "=" leaves it where it is, "!" is refused as
 // wrong in this state, "!stock" and "!units" for want of them. "part" has one of two units refunded, "back" both; "sold" is
-// expired, and somebody else has its units.
+// expired, and somebody else has its units; "late_off" had been canceled before its money came.
+//
+//nolint:dupword // a table
 const moves = `
-                 pay            wrong  deliver         hold            release          cancel    expire   refund          refund1         reject
-pending          processing     wrong  =               held            !                canceled  expired  !               !               !
-held             held_paid      =      =               !               pending          canceled  expired  !               !               canceled
-wrong            wrong_paid     =      =               !               pending          canceled  expired  !               !               canceled
-processing       =              =      completed       held_paid       !                !         =        refunded        processing_part !
-processing_part  =              =      completed_part  held_paid_part  !                !         =        refunded        refunded        !
-held_paid        =              =      =               !               processing       !         =        refunded        held_paid_part  refunded
-held_paid_part   =              =      =               !               processing_part  !         =        refunded        refunded        refunded
-wrong_paid       =              =      =               !               processing       !         =        refunded        wrong_paid_part refunded
-short            =              =      =               !               processing       !         =        refunded        short_part      refunded
-late             =              =      =               !               !stock           !         =        refunded        late_part       refunded
-late_canceled    =              =      =               !               processing       !         =        refunded        late_canceled_part refunded
-completed        =              =      =               !               !                !         =        completed_back  completed_part  !
-completed_part   =              =      =               !               !                !         =        completed_back  completed_back  !
-completed_back   =              =      =               !               !                !         =        !units          !units          !
-canceled         late_canceled  =      =               !               !                !         =        !               !               !
-refunded         =              =      =               !               !                !         =        !               !               !
-expired          processing     =      =               !               !                !         =        !               !               !
-sold             late           =      =               !               !                !         =        !               !               !
+state           pay        wrong deliver        hold           release         cancel   expire  refund         refund1         reject
+pending         processing wrong =              held           !               canceled expired !              !               !
+held            held_paid  =     =              !              pending         canceled expired !              !               canceled
+wrong           wrong_paid =     =              !              pending         canceled expired !              !               canceled
+processing      =          =     completed      held_paid      !               !        =       refunded       processing_part !
+processing_part =          =     completed_part held_paid_part !               !        =       refunded       refunded        !
+held_paid       =          =     =              !              processing      !        =       refunded       held_paid_part  refunded
+held_paid_part  =          =     =              !              processing_part !        =       refunded       refunded        refunded
+wrong_paid      =          =     =              !              processing      !        =       refunded       wrong_paid_part refunded
+short           =          =     =              !              processing      !        =       refunded       short_part      refunded
+late            =          =     =              !              !stock          !        =       refunded       late_part       refunded
+late_off        =          =     =              !              processing      !        =       refunded       late_off_part   refunded
+completed       =          =     =              !              !               !        =       completed_back completed_part  !
+completed_part  =          =     =              !              !               !        =       completed_back completed_back  !
+completed_back  =          =     =              !              !               !        =       !units         !units          !
+canceled        late_off   =     =              !              !               !        =       !              !               !
+refunded        =          =     =              !              !               !        =       !              !               !
+expired         processing =     =              !              !               !        =       !              !               !
+sold            late       =     =              !              !               !        =       !              !               !
 `
 
 // paths lead a new order to each state.
 var paths = map[string]string{
 	"pending": "", "held": "hold", "wrong": "wrong", "processing": "pay", "processing_part": "pay refund1",
 	"held_paid": "pay hold", "held_paid_part": "pay hold refund1", "wrong_paid": "wrong pay", "short": "pay lose deliver",
-	"late": "expire sell pay", "late_canceled": "cancel pay", "completed": "pay deliver", "completed_part": "pay deliver refund1",
+	"late": "expire sell pay", "late_off": "cancel pay", "completed": "pay deliver", "completed_part": "pay deliver refund1",
 	"completed_back": "pay deliver refund", "canceled": "cancel", "refunded": "pay refund", "expired": "expire", "sold": "expire sell",
 }
 
@@ -71,7 +73,7 @@ type subject struct {
 func TestEveryStepOfTheMachine(t *testing.T) {
 	t.Parallel()
 	lines := strings.Split(strings.TrimSpace(moves), "\n")
-	happenings := strings.Fields(lines[0])
+	happenings := strings.Fields(lines[0])[1:]
 	require.Len(t, happenings, len(whatHappens))
 	require.Len(t, lines[1:], len(paths))
 	for _, line := range lines[1:] {
@@ -85,7 +87,7 @@ func TestEveryStepOfTheMachine(t *testing.T) {
 				for step := range strings.FieldsSeq(paths[cells[0]]) {
 					require.NoError(t, s.happens(t, step), "on the way to %s: %s", cells[0], step)
 				}
-				require.Equal(t, cells[0], standing(b.order(t, s.id)))
+				require.Equal(t, strings.Replace(cells[0], "sold", "expired", 1), standing(b.order(t, s.id)))
 				s.mustGo(t, cells[0], happening, cells[i+1])
 			}
 			b.requireAudit(t)
@@ -120,7 +122,9 @@ func (s *subject) mustGo(t *testing.T, from, happening, want string) {
 	require.Equal(t, want, standing(after), what)
 	last, expected := timeline[len(timeline)-1], whatHappens[happening]
 	require.Equal(t, expected.actor, last.Actor, what)
-	require.Equal(t, []any{after.Status, after.PaymentStatus, after.FulfillmentStatus}, []any{last.Status, last.PaymentStatus, last.FulfillmentStatus}, what)
+	require.Equal(t, after.Status, last.Status, what)
+	require.Equal(t, after.PaymentStatus, last.PaymentStatus, what)
+	require.Equal(t, after.FulfillmentStatus, last.FulfillmentStatus, what)
 	if expected.event != "" {
 		require.Equal(t, expected.event, last.Event, what)
 	}
@@ -182,7 +186,7 @@ func standing(o *ordering.Order) string {
 	case o.Status == ordering.OnHold:
 		name = map[string]string{
 			ordering.HoldManual: "held", ordering.HoldWrongAmount: "wrong", ordering.HoldCardShortage: "short",
-			ordering.HoldLateNoStock: "late", ordering.HoldLateCanceled: "late_canceled",
+			ordering.HoldLateNoStock: "late", ordering.HoldLateCanceled: "late_off",
 		}[o.HoldReason]
 		if o.PaymentStatus != ordering.Unpaid && slices.Contains([]string{"held", "wrong"}, name) {
 			name += "_paid"
@@ -190,11 +194,11 @@ func standing(o *ordering.Order) string {
 	case o.Status == ordering.Canceled && o.PaymentStatus == ordering.Refunded:
 		return "refunded"
 	}
-	switch o.PaymentStatus {
-	case ordering.PartiallyRefunded:
-		name += "_part"
-	case ordering.Refunded:
-		name += "_back"
+	if o.PaymentStatus == ordering.PartiallyRefunded {
+		return name + "_part"
+	}
+	if o.PaymentStatus == ordering.Refunded {
+		return name + "_back"
 	}
 	return name
 }

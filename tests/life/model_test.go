@@ -157,30 +157,27 @@ func (m *model) notice(a *modelAttempt, amount int64, eventID string, now time.T
 }
 
 func (m *model) pay(o *modelOrder) payments.Outcome {
+	m.queue = append(m.queue, o)
 	hold := ordering.HoldLateCanceled
-	switch o.Status {
-	case ordering.Expired:
-		if m.canReserve(o.wants()) {
-			m.move(o.wants(), -1)
-			break
-		}
+	if o.Status == ordering.Expired {
 		hold = ordering.HoldLateNoStock
-		fallthrough
-	case ordering.Canceled:
+	}
+	revived := o.Status == ordering.Expired && m.canReserve(o.wants())
+	switch {
+	case revived:
+		m.move(o.wants(), -1)
+	case o.Status == ordering.Expired || o.Status == ordering.Canceled:
 		o.step(ordering.OnHold)
 		o.step(ordering.OnHold)
 		o.Hold, o.Payment, o.Exception = hold, ordering.Paid, "late_payment"
-		m.queue = append(m.queue, o)
 		return payments.LatePayment
-	case ordering.OnHold:
+	case o.Status == ordering.OnHold:
 		o.step(ordering.OnHold)
 		o.Payment = ordering.Paid
-		m.queue = append(m.queue, o)
 		return payments.Applied
 	}
 	o.step(ordering.Processing)
 	o.Payment = ordering.Paid
-	m.queue = append(m.queue, o)
 	return payments.Applied
 }
 
@@ -285,11 +282,12 @@ func (m *model) refund(o *modelOrder, quantities []int) string {
 	units := 0
 	for i := range o.Items {
 		left := o.Items[i].Quantity - o.Items[i].Refunded
-		if quantities == nil {
+		switch {
+		case quantities == nil:
 			units += left
-		} else if quantities[i] > left {
+		case quantities[i] > left:
 			return "refund_exceeds_order"
-		} else {
+		default:
 			units += quantities[i]
 		}
 	}
