@@ -46,7 +46,7 @@ func Scopes() []ScopeInfo {
 		{CardsRead, "Read the card codes of orders. Every reading is recorded."},
 		{OrdersRead, "List and read orders. It does not show card codes."},
 		{OrdersWrite, "Place orders."},
-		{OrdersManage, "Cancel, hold, release, reject and refund orders; read refunds and settle them."},
+		{OrdersManage, "Cancel, hold, release, reject and refund orders; read refunds and settle them; read risk assessments."},
 		{PaymentsWrite, "Start payments."},
 		{EventsRead, "Read the event feed."},
 		{EventsWrite, "Append events of your own."},

@@ -14,13 +14,13 @@ var realRows = join(domain, "fulfillment", "relay")
 // domain is what the edges and the workers are made of, itself in the order of the arrows: a room further left may
 // import one further right where its own row says so, never the other way.
 var domain = []string{
-	"payments", "ordering", "inventory", "cardvault", "sms", "webhooks", "failedjobs", "outbox", "access", "contact",
+	"risk", "payments", "ordering", "inventory", "cardvault", "sms", "webhooks", "failedjobs", "outbox", "access", "contact",
 }
 
 // rooms says for each room everything of ours that its code may import, besides what is open to all. A room is a
 // directory of internal/, with all below it, or one of the top-level directories. The direction:
 //
-//	cmd → cli → {httpapi and console (→ live), relay, fulfillment, upkeep} → {payments → ordering → inventory, cardvault}
+//	cmd → cli → {httpapi and console (→ live), relay, fulfillment, upkeep} → {payments | risk → ordering → inventory, cardvault}
 //	            | sms | webhooks | failedjobs → outbox → dbq, pgdb
 //
 // A new room needs a row here. Nothing but cli wires things together, so nothing else imports an edge or a worker, and
@@ -41,6 +41,7 @@ var rooms = map[string][]string{
 	"audit":       {}, // reads the tables as they are, with SQL of its own
 
 	// The domain.
+	"risk":       {"ordering", "cardvault", "contact", "outbox", "dbq", "groupcommit"},
 	"payments":   {"ordering", "inventory", "cardvault", "contact", "outbox", "dbq", "groupcommit"},
 	"ordering":   {"inventory", "cardvault", "contact", "outbox", "dbq", "groupcommit"},
 	"inventory":  {"cardvault", "outbox", "dbq"},

@@ -39,6 +39,10 @@ func TestUnderWayIsClean(t *testing.T) {
 			delete from webhook_deliveries; delete from fulfillments; delete from river_job where kind = 'deliver_order'`,
 		"a worker is at it": `update river_job set state = 'running', attempted_by = '{x}', attempted_at = now() -
 			interval '1 hour'`,
+		"waits for its assessment": `update river_job set kind = 'assess_order' where kind = 'deliver_order'`,
+		"its assessment waits for a person": `
+			update river_job set kind = 'assess_order' where kind = 'deliver_order';
+			update river_job set state = 'discarded', finalized_at = now() where kind = 'assess_order'`,
 		"waits for a person": `update river_job set state = 'discarded', finalized_at = now() where kind in
 			('deliver_order', 'deliver_webhook')`,
 		"the endpoint was changed since": `delete from webhook_deliveries; update webhook_endpoints set updated_at = now()`,
@@ -203,6 +207,19 @@ func TestCorruptions(t *testing.T) {
 			sql:     `update fulfillments set created_at = now() - interval '2 minutes'; delete from river_job where kind = 'deliver_order'`,
 			id:      `select id::text from orders where status = 'processing'`,
 			what:    "nothing is at it",
+		},
+		"assessment lost": {
+			promise: "I7",
+			sql: `update river_job set kind = 'assess_order' where kind = 'deliver_order'; update fulfillments set created_at = now() -
+				interval '2 minutes'; delete from river_job where kind = 'assess_order'`,
+			id:   `select id::text from orders where status = 'processing'`,
+			what: "nothing is at it",
+		},
+		"held for risk, and not assessed": {
+			promise: "I7",
+			sql:     `update orders set hold_reason = 'risk' where status = 'on_hold'`,
+			id:      `select id::text from orders where status = 'on_hold'`,
+			what:    "its assessment does not say so",
 		},
 		"text not relayed": {
 			promise: "I7",

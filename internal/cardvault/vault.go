@@ -30,6 +30,7 @@ const (
 	KindContact       Kind = "contact"
 	KindWebhookSecret Kind = "webhook_secret"
 	KindSMS           Kind = "sms"
+	KindClientIP      Kind = "client_ip"
 )
 
 const fingerprintBytes = 16

@@ -120,11 +120,13 @@ type benchPipelineCmd struct {
 
 	Rates     []int `help:"Payments per second." default:"50,500" placeholder:"N,…"`
 	Sustained int   `help:"Orders that go through the whole path as fast as they can." default:"10000"`
+
+	RiskRules string `name:"risk-rules" type:"existingfile" help:"Measure with these risk rules, which must hold no order." placeholder:"FILE"`
 }
 
 // Run measures the whole path, with an SMS gateway and a subscriber on this machine.
 func (c *benchPipelineCmd) Run(ctx context.Context, s streams) error {
-	d, err := startDev(ctx, devOptions{Addr: "127.0.0.1:0", LogLevel: slog.LevelError, LogTo: s.err})
+	d, err := startDev(ctx, devOptions{Addr: "127.0.0.1:0", LogLevel: slog.LevelError, LogTo: s.err, RiskRules: c.RiskRules})
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,8 @@ type devOptions struct {
 	DataDir  string // "" is thrown away
 	LogLevel slog.Level
 	LogTo    io.Writer
+
+	RiskRules string // file; "": none
 }
 
 // devStack is everything on one machine: Postgres, API, workers, and the far ends of SMS and webhooks.
@@ -79,7 +81,7 @@ func (d *devStack) start(ctx context.Context, opts devOptions) error {
 	}
 	d.ends = append(d.ends, func() { _ = listener.Close() })
 	d.APIURL = "http://" + listener.Addr().String()
-	cfg.PublicURL = d.APIURL
+	cfg.PublicURL, cfg.RiskRules = d.APIURL, opts.RiskRules
 	if err := d.startSinks(ctx); err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ import (
 const (
 	fetchCooldown = 5 * time.Millisecond
 	fetchPoll     = 100 * time.Millisecond
-	// rescueAfter is above the timeout of every delivery: at most 150 s (SMS), 80 s (webhooks), 180 s (relay), 30 s (cards).
+	// rescueAfter is above the timeout of every delivery: at most 150 s (SMS), 80 s (webhooks), 180 s (relay), 45 s (cards).
 	// River spares a job of a longer timeout, as some of upkeep's have, until that is over. Jobs of a dead process come
 	// back much sooner, by upkeep's heartbeats, and those whose fetch was lost by its roster.
 	rescueAfter        = 4 * time.Minute
@@ -89,6 +89,7 @@ func (s *stack) newWorkingClient(id string, roster *upkeep.Roster) (*river.Clien
 	}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, s.relay.Worker())
+	river.AddWorker(workers, s.risk.Worker())
 	river.AddWorker(workers, s.delivery)
 	river.AddWorker(workers, s.webhooks.Worker())
 	river.AddWorker(workers, s.payments.Worker())
@@ -124,12 +125,15 @@ func (s *stack) lifeTasks() []upkeep.Task {
 		{Name: "ask_gateways", Every: 5 * time.Second, Timeout: 5 * time.Minute, Run: said("lost callbacks found", s.payments.AskGateways)},
 		{Name: "reconcile", Every: 6 * time.Hour, Timeout: 30 * time.Minute, Run: said("differences in the books", s.reconcile)},
 		{Name: "release_restocked", Every: 5 * time.Second, Run: said("held orders have their goods", s.orders.ReleaseRestocked)},
-		{Name: "heal_deliveries", Every: 20 * time.Second, Run: said("paid orders had lost their delivery job",
-			fulfillment.NewHealer(s.pool, s.jobs, time.Now).Heal)},
+		{Name: "heal_deliveries", Every: 20 * time.Second, Run: said("paid orders had lost their job", s.healer().Heal)},
 		{Name: "heal_refunds", Every: time.Minute, Run: said("refunds had lost their job", func(ctx context.Context) (int, error) {
 			return s.payments.HealRefunds(ctx, s.jobs)
 		})},
 	}
+}
+
+func (s *stack) healer() *fulfillment.Healer {
+	return fulfillment.NewHealer(s.deliveryRoute(), s.pool, s.jobs, time.Now)
 }
 
 // reconcile compares the last two days, so that each is seen several times.
@@ -202,7 +206,7 @@ func (s *stack) newDoor(workers *working, healthOnly bool) *httpapi.Server {
 		Tracing: s.tracing.Provider(), Metering: s.metrics.Provider(), Authenticate: s.keys.Authenticate,
 		Checks: checks, HealthOnly: healthOnly,
 		Box: s.box, Vault: s.vault, Orders: s.orders, Live: s.live, Payments: s.payments, Cards: s.cards, FailedJobs: s.failedJobs,
-		SMS: s.sms, SMSSandbox: s.smsSandbox, Books: s.books, Inventory: s.inventory, Webhooks: s.webhooks,
+		Risk: s.risk, SMS: s.sms, SMSSandbox: s.smsSandbox, Books: s.books, Inventory: s.inventory, Webhooks: s.webhooks,
 	})
 	door.Mount("GET /metrics", s.metrics.Handler())
 	if !healthOnly {

@@ -29,6 +29,7 @@ import (
 	"github.com/vendbox/vendbox/internal/pgdb"
 	"github.com/vendbox/vendbox/internal/reconcile"
 	"github.com/vendbox/vendbox/internal/relay"
+	"github.com/vendbox/vendbox/internal/risk"
 	"github.com/vendbox/vendbox/internal/sms"
 	"github.com/vendbox/vendbox/internal/telemetry"
 	"github.com/vendbox/vendbox/internal/webhooks"
@@ -52,6 +53,7 @@ type stack struct {
 	live       *live.Hub
 	cards      *ordering.Reveals
 	delivery   *fulfillment.Worker
+	risk       *risk.Service
 	sms        *sms.Service
 	smsSandbox *sms.Sandbox
 	webhooks   *webhooks.Service
@@ -110,7 +112,7 @@ func (s *stack) open(ctx context.Context, opts stackOptions) error {
 		return err
 	}
 	//nolint:contextcheck // it relays until Close, whatever becomes of the context
-	s.relay = relay.New(s.pool, s.jobs, s.log, fulfillment.Enlist, s.sms.Enlist, s.webhooks.Enlist,
+	s.relay = relay.New(s.pool, s.jobs, s.log, s.deliveryRoute().Enlist, s.sms.Enlist, s.webhooks.Enlist,
 		func(ctx context.Context, tx pgx.Tx, events []outbox.Event) ([]river.InsertManyParams, error) {
 			return s.payments.Enlist(ctx, tx, events) // it is opened after the relay, and closed before
 		})
@@ -159,6 +161,9 @@ func databaseConfig(d config.Database, appName string, tracing *telemetry.Tracin
 func (s *stack) openDelivery(opts stackOptions) error {
 	s.delivery = fulfillment.NewWorker(s.box, s.log, s.tracing.Provider())
 	s.onClose(s.delivery.Close)
+	if err := s.openRisk(); err != nil {
+		return err
+	}
 	provider, err := s.smsProvider(opts)
 	if err != nil {
 		return err
@@ -181,6 +186,38 @@ func (s *stack) openDelivery(opts stackOptions) error {
 	}
 	s.onClose(s.webhooks.Close)
 	return nil
+}
+
+// openRisk opens the room of the risk rules. Without a file it has none, and nobody asks it.
+func (s *stack) openRisk() error {
+	cfg := risk.Config{Region: s.cfg.DefaultRegion}
+	if s.cfg.RiskRules != "" {
+		text, err := os.ReadFile(s.cfg.RiskRules)
+		if err != nil {
+			return fmt.Errorf("risk-rules: %w", err)
+		}
+		if cfg.File, err = risk.Parse(text, cfg.Region, os.LookupEnv); err != nil {
+			return err
+		}
+	}
+	var err error
+	s.risk, err = risk.NewService(cfg, risk.Deps{
+		Pool: s.pool, Box: s.box, Vault: s.vault, Jobs: s.jobs, Delivery: fulfillment.Job, Queue: fulfillment.Queue,
+		Log: s.log, Tracing: s.tracing.Provider(), Metering: s.metrics.Provider(),
+	})
+	if err != nil {
+		return err
+	}
+	s.onClose(s.risk.Close)
+	return nil
+}
+
+// deliveryRoute is the way of a paid order to its delivery: straight, where there is nothing to assess it by.
+func (s *stack) deliveryRoute() fulfillment.Route {
+	if !s.risk.Assesses() {
+		return fulfillment.Route{}
+	}
+	return fulfillment.Route{Before: s.risk.Before}
 }
 
 func (s *stack) smsProvider(opts stackOptions) (sms.Provider, error) {
@@ -206,6 +243,7 @@ func (s *stack) openDoorRooms(opts stackOptions) error {
 	s.inventory = inventory.NewService(s.pool, s.vault, s.box, time.Now)
 	s.orders = ordering.NewService(ordering.Config{
 		TTL: s.cfg.OrderTTL, Region: s.cfg.DefaultRegion, Committers: placingCommitters(), Place: opts.place,
+		Guard: s.risk.Guard(),
 	}, s.pool, s.box, s.vault)
 	s.onClose(s.orders.Close)
 	channels, err := s.paymentChannels()

@@ -14,6 +14,7 @@ type Config struct {
 	HTTP     `embed:"" group:"HTTP"`
 	Shop     `embed:"" group:"Shop"`
 	Payments `embed:"" group:"Payments"`
+	Risk     `embed:"" group:"Risk"`
 	Workers  `embed:"" group:"Workers"`
 	Webhooks `embed:"" group:"Webhooks"`
 	SMS      `embed:"" group:"SMS"`
@@ -39,7 +40,7 @@ func Defaults() Config {
 
 // Groups are the parts of the whole, for Validate and Attrs.
 func (c *Config) Groups() []Group {
-	return []Group{&c.Database, &c.Keys, &c.HTTP, &c.Shop, &c.Payments, &c.Workers, &c.Webhooks, &c.SMS, &c.Log}
+	return []Group{&c.Database, &c.Keys, &c.HTTP, &c.Shop, &c.Payments, &c.Risk, &c.Workers, &c.Webhooks, &c.SMS, &c.Log}
 }
 
 // Database says where Postgres is.
@@ -77,6 +78,11 @@ type Shop struct {
 type Payments struct {
 	SandboxSecret Secret `name:"payment-sandbox-secret" env:"VENDBOX_PAYMENT_SANDBOX_SECRET" placeholder:"SECRET" help:"Turns the sandbox payment channel on. Whoever knows the secret can say that an order is paid."`
 	Channels      string `name:"payment-channels" env:"VENDBOX_PAYMENT_CHANNELS" placeholder:"FILE" help:"JSON description of the payment gateways and the accounts there."`
+}
+
+// Risk says which orders are looked at twice.
+type Risk struct {
+	RiskRules string `name:"risk-rules" env:"VENDBOX_RISK_RULES" placeholder:"FILE" help:"JSON file of rules that hold or refuse orders, and of an external scorer. All processes need the same. Default: none."`
 }
 
 // Workers says which jobs this process works on, and how many of each at once.

@@ -103,14 +103,15 @@ func TestEveryProblemIsListedAtOnce(t *testing.T) {
 	_, err := parse(t, "--schema", "No", "--addr", "x", "--public-url", "ftp://x", "--max-body", "1", "--access-log", "some",
 		"--order-ttl", "1s", "--default-region", "XX", "--payment-sandbox-secret", "short", "--queues", "cards,nope", "--sms-workers", "0",
 		"--webhook-timeout", "1ms", "--webhook-max-attempts", "0", "--sms-provider", "http", "--log-level", "loud", "--log-format", "xml",
-		"--max-conns", "0")
+		"--max-conns", "0", "--risk-rules", "/no/such/file")
 	var invalid *config.InvalidError
 	require.ErrorAs(t, err, &invalid)
-	require.Len(t, invalid.Problems, 18, err.Error())
+	require.Len(t, invalid.Problems, 19, err.Error())
 	for _, flag := range []string{
 		"--database-url", "--schema", "--master-key", "--addr", "--public-url", "--max-body", "--access-log",
 		"--order-ttl", "--default-region", "--payment-sandbox-secret", "--queues", "--sms-workers", "--webhook-timeout",
 		"--webhook-max-attempts", "--sms-gateway", "--log-level", "--log-format", "--max-conns",
+		"--risk-rules",
 	} {
 		require.Contains(t, err.Error(), "\n  - "+flag)
 	}

@@ -31,6 +31,9 @@ func (s *Shop) LogValue() slog.Value { return settings(s) }
 func (p *Payments) LogValue() slog.Value { return settings(p) }
 
 // LogValue is for logs; see Config.LogValue.
+func (r *Risk) LogValue() slog.Value { return settings(r) }
+
+// LogValue is for logs; see Config.LogValue.
 func (w *Workers) LogValue() slog.Value { return settings(w) }
 
 // LogValue is for logs; see Config.LogValue.

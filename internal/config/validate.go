@@ -85,6 +85,21 @@ func between[T int | int32 | Size | time.Duration](l *list, flag string, value, 
 	l.wrongf(value < low || value > high, "%s: %v is not between %v and %v", flag, value, low, high)
 }
 
+// readable wants a file, where one is named, to be there.
+func (l *list) readable(flag, path string) {
+	if path == "" {
+		return
+	}
+	file, err := os.Open(path)
+	if err == nil {
+		err = file.Close()
+	}
+	if pathErr, ok := errors.AsType[*os.PathError](err); ok {
+		err = pathErr.Err
+	}
+	l.wrongf(err != nil, "%s: %s: %v", flag, path, err)
+}
+
 var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,40}$`)
 
 func (d *Database) problems() []string {
@@ -148,6 +163,12 @@ func (p *Payments) problems() []string {
 	l.wrongf(p.SandboxSecret.IsSet() && len(p.SandboxSecret.Reveal()) < minSecret,
 		"--payment-sandbox-secret: want at least %d characters", minSecret)
 	l.readable("--payment-channels", p.Channels)
+	return l
+}
+
+func (r *Risk) problems() []string {
+	var l list
+	l.readable("--risk-rules", r.RiskRules)
 	return l
 }
 

@@ -239,9 +239,9 @@ where o.status = 'processing' and o.paid_at < $1::timestamptz
   and (o.paid_at < $2::timestamptz or exists (select from fulfillments f where f.order_id = o.id))
   and not exists (select from river_job j
                   where j.state in ('available', 'pending', 'retryable', 'running', 'scheduled')
-                    and j.kind = 'deliver_order' and j.args ->> 'order_id' = o.id::text)
+                    and j.kind in ('deliver_order', 'assess_order') and j.args ->> 'order_id' = o.id::text)
   and not exists (select from failed_jobs j
-                  where j.status = 'open' and j.kind = 'deliver_order' and j.args ->> 'order_id' = o.id::text)
+                  where j.status = 'open' and j.kind in ('deliver_order', 'assess_order') and j.args ->> 'order_id' = o.id::text)
 order by o.id
 limit $3
 `
@@ -257,7 +257,7 @@ type FulfillmentForgottenRow struct {
 	Traceparent string
 }
 
-// Paid orders that nobody is delivering: their job is gone, and no person has it among the failed ones. Where the ledger
+// Paid orders that nobody is delivering, or assessing before that: their job is gone, and no person has it among the failed ones. Where the ledger
 // has no row yet, the relay is given longer. An order that is delivered meanwhile costs a job that does nothing.
 func (q *Queries) FulfillmentForgotten(ctx context.Context, arg FulfillmentForgottenParams) ([]FulfillmentForgottenRow, error) {
 	rows, err := q.db.Query(ctx, fulfillmentForgotten, arg.RelayedBefore, arg.PaidBefore, arg.MaxRows)

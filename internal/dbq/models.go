@@ -60,6 +60,16 @@ type ReconciliationEntry struct {
 	Note        string
 }
 
+type RiskAssessment struct {
+	OrderID      uuid.UUID
+	Decision     string
+	Rules        []string
+	Scorer       string
+	Score        *float64
+	ScorerReason string
+	AssessedAt   time.Time
+}
+
 type SMSSandboxMessage struct {
 	ID        uuid.UUID
 	MessageID uuid.UUID

@@ -21,10 +21,10 @@ cross join lateral (
 
 -- name: OrderInsert :exec
 insert into orders (id, number, currency, total_amount, contact_sealed, contact_masked, phone_fingerprint,
-                    email_fingerprint, locale, metadata, api_key_id, idempotency_key, request_hash, traceparent,
-                    placed_at, expires_at)
+                    email_fingerprint, ip_fingerprint, locale, metadata, api_key_id, idempotency_key, request_hash,
+                    traceparent, placed_at, expires_at)
 select id, number, currency, total_amount, contact_sealed, contact_masked, phone_fingerprint,
-       email_fingerprint, locale, metadata, api_key_id, nullif(idempotency_key, ''), request_hash, traceparent,
+       email_fingerprint, ip_fingerprint, locale, metadata, api_key_id, nullif(idempotency_key, ''), request_hash, traceparent,
        @placed_at::timestamptz, expires_at
 from (select unnest(@ids::uuid[]) as id,
              unnest(@numbers::text[]) as number,
@@ -34,6 +34,7 @@ from (select unnest(@ids::uuid[]) as id,
              unnest(@contacts_masked::json[]) as contact_masked,
              unnest(@phone_fingerprints::bytea[]) as phone_fingerprint,
              unnest(@email_fingerprints::bytea[]) as email_fingerprint,
+             unnest(@ip_fingerprints::bytea[]) as ip_fingerprint,
              unnest(@locales::text[]) as locale,
              unnest(@metadata::json[]) as metadata,
              unnest(@api_key_ids::uuid[]) as api_key_id,

@@ -251,10 +251,10 @@ func (q *Queries) OrderIDsByIdempotencyKey(ctx context.Context, arg OrderIDsById
 
 const orderInsert = `-- name: OrderInsert :exec
 insert into orders (id, number, currency, total_amount, contact_sealed, contact_masked, phone_fingerprint,
-                    email_fingerprint, locale, metadata, api_key_id, idempotency_key, request_hash, traceparent,
-                    placed_at, expires_at)
+                    email_fingerprint, ip_fingerprint, locale, metadata, api_key_id, idempotency_key, request_hash,
+                    traceparent, placed_at, expires_at)
 select id, number, currency, total_amount, contact_sealed, contact_masked, phone_fingerprint,
-       email_fingerprint, locale, metadata, api_key_id, nullif(idempotency_key, ''), request_hash, traceparent,
+       email_fingerprint, ip_fingerprint, locale, metadata, api_key_id, nullif(idempotency_key, ''), request_hash, traceparent,
        $1::timestamptz, expires_at
 from (select unnest($2::uuid[]) as id,
              unnest($3::text[]) as number,
@@ -264,13 +264,14 @@ from (select unnest($2::uuid[]) as id,
              unnest($7::json[]) as contact_masked,
              unnest($8::bytea[]) as phone_fingerprint,
              unnest($9::bytea[]) as email_fingerprint,
-             unnest($10::text[]) as locale,
-             unnest($11::json[]) as metadata,
-             unnest($12::uuid[]) as api_key_id,
-             unnest($13::text[]) as idempotency_key,
-             unnest($14::bytea[]) as request_hash,
-             unnest($15::text[]) as traceparent,
-             unnest($16::timestamptz[]) as expires_at) as placed
+             unnest($10::bytea[]) as ip_fingerprint,
+             unnest($11::text[]) as locale,
+             unnest($12::json[]) as metadata,
+             unnest($13::uuid[]) as api_key_id,
+             unnest($14::text[]) as idempotency_key,
+             unnest($15::bytea[]) as request_hash,
+             unnest($16::text[]) as traceparent,
+             unnest($17::timestamptz[]) as expires_at) as placed
 `
 
 type OrderInsertParams struct {
@@ -283,6 +284,7 @@ type OrderInsertParams struct {
 	ContactsMasked    [][]byte
 	PhoneFingerprints [][]byte
 	EmailFingerprints [][]byte
+	IPFingerprints    [][]byte
 	Locales           []string
 	Metadata          [][]byte
 	APIKeyIds         []uuid.UUID
@@ -303,6 +305,7 @@ func (q *Queries) OrderInsert(ctx context.Context, arg OrderInsertParams) error 
 		arg.ContactsMasked,
 		arg.PhoneFingerprints,
 		arg.EmailFingerprints,
+		arg.IPFingerprints,
 		arg.Locales,
 		arg.Metadata,
 		arg.APIKeyIds,

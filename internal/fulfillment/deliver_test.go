@@ -24,6 +24,7 @@ import (
 type bundle struct {
 	t      *testing.T
 	pool   *pgxpool.Pool
+	master cardvault.MasterKey
 	box    *outbox.Box
 	stock  *inventory.Service
 	orders *ordering.Service
@@ -33,11 +34,12 @@ type bundle struct {
 func setup(t *testing.T) *bundle {
 	t.Helper()
 	pool := pgtest.New(t)
-	vault, err := cardvault.Open(t.Context(), pool, cardvault.NewMasterKey())
+	master := cardvault.NewMasterKey()
+	vault, err := cardvault.Open(t.Context(), pool, master)
 	require.NoError(t, err)
 	box := outbox.NewBox(pool, time.Now, nil)
 	b := &bundle{
-		t: t, pool: pool, box: box, stock: inventory.NewService(pool, vault, box, time.Now),
+		t: t, pool: pool, master: master, box: box, stock: inventory.NewService(pool, vault, box, time.Now),
 		orders: ordering.NewService(ordering.Config{}, pool, box, vault), cards: ordering.NewReveals(pool, vault, time.Now),
 	}
 	t.Cleanup(b.orders.Close)
@@ -135,6 +137,36 @@ func (b *bundle) order(id uuid.UUID) *ordering.Order {
 	order, err := b.orders.Get(b.t.Context(), id)
 	require.NoError(b.t, err)
 	return order
+}
+
+// An order that was released before it was paid is not delivered for that: what comes between would be passed by.
+func TestOnlyPaidOrdersAreEnlisted(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.product("n", inventory.KindCounted)
+	var events []outbox.Event
+	b.box = outbox.NewBox(b.pool, time.Now, func(batch outbox.Batch) { events = append(events, batch.Events...) })
+	vault, err := cardvault.Open(t.Context(), b.pool, b.master)
+	require.NoError(t, err)
+	b.orders = ordering.NewService(ordering.Config{}, b.pool, b.box, vault)
+	t.Cleanup(b.orders.Close)
+	placed, err := b.orders.Place(t.Context(), ordering.Request{Lines: []ordering.Line{line("n", 1)}}, ordering.Caller{APIKeyID: uuid.New()})
+	require.NoError(t, err)
+	unpaid, paid := placed.Order.ID, b.paid(line("n", 1))
+	for _, id := range []uuid.UUID{unpaid, paid} {
+		_, err := b.orders.Hold(t.Context(), id, ordering.By{Actor: "test"})
+		require.NoError(t, err)
+		_, err = b.orders.Release(t.Context(), id, ordering.By{Actor: "test"})
+		require.NoError(t, err)
+	}
+	require.NoError(t, pgdb.InTx(t.Context(), b.pool, func(tx pgx.Tx) error {
+		jobs, err := fulfillment.Enlist(t.Context(), tx, events)
+		require.Len(t, jobs, 2) // of order.paid, and of its release
+		for _, job := range jobs {
+			require.Equal(t, fulfillment.Args{OrderID: paid}, job.Args)
+		}
+		return err
+	}))
 }
 
 func line(sku string, n int) ordering.Line { return ordering.Line{SKU: sku, Quantity: n} }

@@ -13,6 +13,7 @@ import (
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/ordering"
 	"github.com/vendbox/vendbox/internal/outbox"
+	"github.com/vendbox/vendbox/internal/telemetry"
 )
 
 // Queue is where deliveries run.
@@ -28,18 +29,25 @@ type Args struct {
 // Kind is "deliver_order".
 func (Args) Kind() string { return "deliver_order" }
 
-// jobMetadata carries the order's trace past the queue.
-type jobMetadata struct {
-	Traceparent string `json:"traceparent,omitempty"`
+// Route is the way of a paid order to its delivery.
+type Route struct {
+	// Before gives the jobs that come before the delivery of some of the orders: such a job has to insert the delivery's
+	// (see Job), or to stop the order. nil: nothing comes before.
+	Before func(ctx context.Context, tx pgx.Tx, orderIDs []uuid.UUID) (map[uuid.UUID]river.JobArgs, error)
 }
 
-// Enlist is the relay's route from order.paid, and from order.released, to a delivery job: one per event, for good. A job
-// whose order is not to be delivered (yet) does nothing.
+// Enlist is the route on which nothing comes before.
 func Enlist(ctx context.Context, tx pgx.Tx, events []outbox.Event) ([]river.InsertManyParams, error) {
+	return Route{}.Enlist(ctx, tx, events)
+}
+
+// Enlist is the relay's route from order.paid, and from order.released of a paid order, to a delivery job: one per event,
+// for good. A job whose order is not to be delivered (yet) does nothing.
+func (r Route) Enlist(ctx context.Context, tx pgx.Tx, events []outbox.Event) ([]river.InsertManyParams, error) {
 	var ledger dbq.FulfillmentInsertParams
 	traceparents := map[uuid.UUID]string{}
 	for _, event := range events {
-		if event.Type != ordering.EventPaid && event.Type != ordering.EventReleased || event.AggregateType != ordering.AggregateType {
+		if event.AggregateType != ordering.AggregateType || !delivers(event) {
 			continue
 		}
 		orderID, err := uuid.Parse(event.AggregateID)
@@ -57,22 +65,45 @@ func Enlist(ctx context.Context, tx pgx.Tx, events []outbox.Event) ([]river.Inse
 	if err != nil {
 		return nil, fmt.Errorf("fulfillment: enlist: %w", err)
 	}
-	jobs := make([]river.InsertManyParams, len(enlisted))
-	for i, orderID := range enlisted {
-		if jobs[i], err = jobFor(orderID, traceparents[orderID]); err != nil {
-			return nil, err
+	return r.jobs(ctx, tx, enlisted, traceparents)
+}
+
+// jobs are those that begin the deliveries of orders.
+func (r Route) jobs(
+	ctx context.Context, tx pgx.Tx, orderIDs []uuid.UUID, traceparents map[uuid.UUID]string,
+) ([]river.InsertManyParams, error) {
+	var before map[uuid.UUID]river.JobArgs
+	if r.Before != nil && len(orderIDs) > 0 {
+		var err error
+		if before, err = r.Before(ctx, tx, orderIDs); err != nil {
+			return nil, fmt.Errorf("fulfillment: before the delivery: %w", err)
+		}
+	}
+	jobs := make([]river.InsertManyParams, len(orderIDs))
+	for i, orderID := range orderIDs {
+		jobs[i] = Job(orderID, traceparents[orderID])
+		if args, ok := before[orderID]; ok {
+			jobs[i].Args = args
 		}
 	}
 	return jobs, nil
 }
 
-func jobFor(orderID uuid.UUID, traceparent string) (river.InsertManyParams, error) {
-	metadata, err := json.Marshal(jobMetadata{traceparent})
-	if err != nil {
-		return river.InsertManyParams{}, fmt.Errorf("fulfillment: job metadata: %w", err)
+// delivers says whether an event is one after which an order is to be delivered. An order that was released unpaid has to
+// be paid first: a job made now might run after that, before whatever comes between the payment and the delivery.
+func delivers(event outbox.Event) bool {
+	if event.Type != ordering.EventReleased {
+		return event.Type == ordering.EventPaid
 	}
-	return river.InsertManyParams{
-		Args:       Args{OrderID: orderID},
-		InsertOpts: &river.InsertOpts{Queue: Queue, MaxAttempts: maxAttempts, Metadata: metadata},
-	}, nil
+	var order struct {
+		PaymentStatus ordering.PaymentStatus `json:"payment_status"`
+	}
+	return json.Unmarshal(event.Payload, &order) == nil && order.PaymentStatus != ordering.Unpaid
+}
+
+// Job is the delivery of an order, as it is inserted. It goes on with the order's trace.
+func Job(orderID uuid.UUID, traceparent string) river.InsertManyParams {
+	return river.InsertManyParams{Args: Args{OrderID: orderID}, InsertOpts: &river.InsertOpts{
+		Queue: Queue, MaxAttempts: maxAttempts, Metadata: telemetry.JobMetadata(traceparent),
+	}}
 }

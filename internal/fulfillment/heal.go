@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
@@ -23,14 +24,15 @@ const (
 
 // Healer gives new jobs to paid orders that have lost theirs.
 type Healer struct {
+	route  Route
 	pool   *pgxpool.Pool
 	client *river.Client[pgx.Tx] // inserts only
 	now    func() time.Time
 }
 
 // NewHealer makes it.
-func NewHealer(pool *pgxpool.Pool, client *river.Client[pgx.Tx], now func() time.Time) *Healer {
-	return &Healer{pool: pool, client: client, now: now}
+func NewHealer(route Route, pool *pgxpool.Pool, client *river.Client[pgx.Tx], now func() time.Time) *Healer {
+	return &Healer{route: route, pool: pool, client: client, now: now}
 }
 
 // Heal finds orders that are paid and in progress, and that no job and no open failed job cares for, and gives each a new
@@ -58,11 +60,13 @@ func (h *Healer) healSome(ctx context.Context) (n int, err error) {
 		if err != nil || len(rows) == 0 {
 			return err
 		}
-		jobs := make([]river.InsertManyParams, len(rows))
+		ids, traceparents := make([]uuid.UUID, len(rows)), make(map[uuid.UUID]string, len(rows))
 		for i, row := range rows {
-			if jobs[i], err = jobFor(row.ID, row.Traceparent); err != nil {
-				return err
-			}
+			ids[i], traceparents[row.ID] = row.ID, row.Traceparent
+		}
+		jobs, err := h.route.jobs(ctx, tx, ids, traceparents)
+		if err != nil {
+			return err
 		}
 		n = len(jobs)
 		_, err = h.client.InsertManyTx(ctx, tx, jobs)

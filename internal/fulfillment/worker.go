@@ -2,7 +2,6 @@ package fulfillment
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -64,11 +63,7 @@ func (w *Worker) NextRetry(job *river.Job[Args]) time.Time {
 
 // Work delivers the job's order.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
-	var metadata jobMetadata
-	if err := json.Unmarshal(job.Metadata, &metadata); err != nil {
-		w.log.WarnContext(ctx, "job metadata is not JSON", "job_id", job.ID) // a trace is never worth a failed delivery
-	}
-	ctx, span := w.tracer.Start(telemetry.WithTraceparent(ctx, metadata.Traceparent), "deliver order",
+	ctx, span := w.tracer.Start(telemetry.WithJobMetadata(ctx, job.Metadata), "deliver order",
 		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(attribute.String("vendbox.order_id", job.Args.OrderID.String())))
 	defer span.End()
 	outcome, err := w.group.Do(ctx, job.Args.OrderID)

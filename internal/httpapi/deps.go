@@ -17,6 +17,7 @@ import (
 	"github.com/vendbox/vendbox/internal/outbox"
 	"github.com/vendbox/vendbox/internal/payments"
 	"github.com/vendbox/vendbox/internal/reconcile"
+	"github.com/vendbox/vendbox/internal/risk"
 	"github.com/vendbox/vendbox/internal/sms"
 	"github.com/vendbox/vendbox/internal/webhooks"
 )
@@ -57,6 +58,7 @@ type Deps struct {
 	Payments   *payments.Service
 	Books      *reconcile.Service
 	Cards      *ordering.Reveals
+	Risk       *risk.Service
 	FailedJobs *failedjobs.Room
 	SMS        *sms.Service
 	SMSSandbox *sms.Sandbox // nil unless it is the provider

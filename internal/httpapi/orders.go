@@ -18,6 +18,7 @@ type NewOrder struct {
 	Items    []newOrderItem `json:"items" minItems:"1" maxItems:"100" doc:"What to buy. One SKU may stand on several lines."`
 	Contact  newContact     `json:"contact,omitzero" doc:"How to reach the buyer. Kept encrypted."`
 	Locale   string         `json:"locale,omitempty" enum:"en,zh" example:"zh" doc:"Language of messages to the buyer. Default: the request's Accept-Language."`
+	ClientIP string         `json:"client_ip,omitempty" format:"ip" maxLength:"45" example:"203.0.113.7" doc:"The buyer's address on the network, for the risk rules. Kept as a keyed fingerprint only, and never shown."`
 	Metadata *jsonObject    `json:"metadata,omitempty" doc:"Your own data, up to 16 KiB; answers and webhooks repeat it."`
 }
 
@@ -47,7 +48,7 @@ const maxMetadata = 16 << 10
 func (s *Server) registerOrders() {
 	placing := []string{
 		"product_not_found", "product_disabled", "out_of_stock", "price_changed", "currency_mixed", "idempotency_key_reused",
-		"phone_invalid", "email_invalid", "metadata_too_large", "order_not_storable",
+		"phone_invalid", "email_invalid", "client_ip_invalid", "metadata_too_large", "order_not_storable", "order_refused",
 	}
 	handle(s, operation{
 		Operation: huma.Operation{
@@ -128,6 +129,7 @@ func (s *Server) viewPlaced(placed *ordering.Placed) PlacedOrder {
 func (o *NewOrder) request() (ordering.Request, error) {
 	r := ordering.Request{
 		Lines: make([]ordering.Line, len(o.Items)), Phone: o.Contact.Phone, Email: o.Contact.Email, Locale: o.Locale,
+		ClientIP: o.ClientIP,
 	}
 	if o.Metadata != nil {
 		if len(o.Metadata.RawMessage) > maxMetadata {

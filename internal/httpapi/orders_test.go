@@ -29,8 +29,9 @@ import (
 type shop struct {
 	*testServer
 
-	pool *pgxpool.Pool
-	box  *outbox.Box
+	pool   *pgxpool.Pool
+	box    *outbox.Box
+	master cardvault.MasterKey
 }
 
 const (
@@ -41,7 +42,8 @@ const (
 func newShop(t *testing.T) *shop {
 	t.Helper()
 	pool := pgtest.New(t)
-	vault, err := cardvault.Open(t.Context(), pool, cardvault.NewMasterKey())
+	master := cardvault.NewMasterKey()
+	vault, err := cardvault.Open(t.Context(), pool, master)
 	require.NoError(t, err)
 	box := outbox.NewBox(pool, time.Now, nil)
 	orders := ordering.NewService(ordering.Config{Region: "CN"}, pool, box, vault)
@@ -50,7 +52,7 @@ func newShop(t *testing.T) *shop {
 	require.NoError(t, err)
 	paying := payments.NewService(pool, box, time.Now, append(channels, payments.NewSandbox(time.Now, shopSecret))...)
 	t.Cleanup(paying.Close)
-	s := &shop{pool: pool, box: box, testServer: newTestServer(t, Deps{
+	s := &shop{pool: pool, box: box, master: master, testServer: newTestServer(t, Deps{
 		Box: box, Vault: vault, Orders: orders, Payments: paying, Cards: ordering.NewReveals(pool, vault, time.Now),
 		Inventory: inventory.NewService(pool, vault, box, time.Now),
 	})}

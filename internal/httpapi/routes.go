@@ -11,6 +11,7 @@ func (s *Server) routes() {
 	s.registerOrders()
 	s.registerOrdersWatch()
 	s.registerOrderSteps()
+	s.registerRisk()
 	s.registerCards()
 	s.registerPayments()
 	s.registerRefunds()

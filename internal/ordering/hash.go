@@ -15,6 +15,7 @@ type hashedRequest struct {
 	Email    string          `json:"email,omitempty"`
 	Locale   string          `json:"locale,omitempty"`
 	Metadata json.RawMessage `json:"metadata,omitempty"`
+	ClientIP string          `json:"client_ip,omitempty"`
 }
 
 type hashedLine struct {
@@ -25,7 +26,9 @@ type hashedLine struct {
 
 // hashRequest makes the hash: SHA-256 over the request's JSON, in which white space does not count.
 func hashRequest(r Request) ([]byte, error) {
-	h := hashedRequest{Lines: make([]hashedLine, len(r.Lines)), Phone: r.Phone, Email: r.Email, Locale: r.Locale, Metadata: r.Metadata}
+	h := hashedRequest{
+		Lines: make([]hashedLine, len(r.Lines)), Phone: r.Phone, Email: r.Email, Locale: r.Locale, Metadata: r.Metadata, ClientIP: r.ClientIP,
+	}
 	for i, line := range r.Lines {
 		h.Lines[i] = hashedLine(line)
 	}

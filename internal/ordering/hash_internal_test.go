@@ -17,6 +17,7 @@ func TestRequestHashIsStable(t *testing.T) {
 			Lines: []Line{{SKU: "a", Quantity: 2, Price: &Money{Amount: 1999, Currency: "CNY"}}, {SKU: "b", Quantity: 1}},
 			Phone: "+8613800138000", Email: "ann@example.com", Locale: "zh", Metadata: json.RawMessage(`{"z": 1, "a": [true]}`),
 		},
+		"c4590e8899db0aa74903322bcaa1b829ece9e98c8f8860c72b84ab19a388e38a": {Lines: []Line{{SKU: "a", Quantity: 1}}, ClientIP: "203.0.113.7"},
 	} {
 		got, err := hashRequest(request)
 		require.NoError(t, err)

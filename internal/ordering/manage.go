@@ -10,12 +10,13 @@ import (
 	"github.com/vendbox/vendbox/internal/outbox"
 )
 
-const maxReason = 500 // characters
+// MaxReason bounds why a step was taken, in characters.
+const MaxReason = 500
 
 // CheckReason bounds what a person says about a step. Fault: reason_invalid.
 func CheckReason(reason string) error {
-	if utf8.RuneCountInString(reason) > maxReason {
-		return fault.New(fault.Invalid, "reason_invalid", "max", maxReason)
+	if utf8.RuneCountInString(reason) > MaxReason {
+		return fault.New(fault.Invalid, "reason_invalid", "max", MaxReason)
 	}
 	return nil
 }

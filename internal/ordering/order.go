@@ -52,6 +52,7 @@ const (
 	HoldLateNoStock  = "late_payment_no_stock" // paid after it had expired; holds no stock, goes on when there is some
 	HoldLateCanceled = "late_payment_canceled" // paid after it was canceled; holds no stock
 	HoldManual       = "manual"                // an operator's
+	HoldRisk         = "risk"                  // the risk rules', or the scorer's; the timeline says which
 )
 
 // Kind of a product.

@@ -31,6 +31,7 @@ type PlaceParams struct {
 	ContactMasked    json.RawMessage
 	PhoneFingerprint []byte // nil: none
 	EmailFingerprint []byte // nil: none
+	IPFingerprint    []byte // nil: not known
 	Locale           string
 	Metadata         json.RawMessage
 	TTL              time.Duration
@@ -38,6 +39,9 @@ type PlaceParams struct {
 	IdempotencyKey   string // "": none
 	RequestHash      []byte // SHA-256 of the request; nil without a key
 	Traceparent      string
+	// Judge may refuse the order as it would be placed, with a fault, from what it knows already: the stock is locked. nil:
+	// nobody judges.
+	Judge func(*Order) error
 }
 
 // Placed is an order that exists: made by this call, or by an earlier one with the same key. It then expires when it first
@@ -53,7 +57,7 @@ type product = dbq.OrderLockStockRow
 // stock rows, so that nothing is sold twice, and appends order.created for each order made.
 //
 // A member's fault is its own: product_not_found, product_disabled, currency_mixed, price_changed, out_of_stock,
-// idempotency_key_reused.
+// idempotency_key_reused, and those of Judge. What a key has placed before is given again, whatever Judge would say now.
 func Place(ctx context.Context, tx *outbox.Tx, batch []PlaceParams) ([]groupcommit.Result[Placed], error) {
 	q := dbq.New(tx)
 	products, err := lockStock(ctx, q, batch)
@@ -131,6 +135,11 @@ func admit(p *PlaceParams, products map[string]*product, now time.Time) (Order, 
 		order.Items[i] = Item{
 			Line: i + 1, ProductID: product.ID, SKU: product.SKU, Name: product.Name, Kind: product.Kind,
 			Quantity: line.Quantity, UnitPrice: product.PriceAmount,
+		}
+	}
+	if p.Judge != nil {
+		if err := p.Judge(&order); err != nil {
+			return Order{}, err
 		}
 	}
 	return order, takeStock(p.Lines, products)

@@ -57,6 +57,7 @@ func orderColumns(made []madeOrder) dbq.OrderInsertParams {
 		p.ContactsMasked = append(p.ContactsMasked, m.params.ContactMasked)
 		p.PhoneFingerprints = append(p.PhoneFingerprints, m.params.PhoneFingerprint)
 		p.EmailFingerprints = append(p.EmailFingerprints, m.params.EmailFingerprint)
+		p.IPFingerprints = append(p.IPFingerprints, m.params.IPFingerprint)
 		p.Locales = append(p.Locales, m.order.Locale)
 		p.Metadata = append(p.Metadata, m.order.Metadata)
 		p.APIKeyIds = append(p.APIKeyIds, m.params.APIKeyID)

@@ -62,6 +62,11 @@ func (s *Service) releaseRestocked(ctx context.Context, ids []uuid.UUID) (releas
 	return released, nil
 }
 
+// WaitsForGoods says whether the order is on hold until there are goods, and then goes on by itself.
+func (o *Order) WaitsForGoods() bool {
+	return o.Status == OnHold && slices.Contains(waitingForGoods, o.HoldReason)
+}
+
 // restocked releases what can be delivered now. A card shortage holds reserved units that no card stood behind, so it
 // goes on only when there are cards; the other waits for available stock.
 func (s *Service) restocked(ctx context.Context, tx *outbox.Tx, orders []*Order, shelf *Shelf) ([]*Order, error) {
@@ -72,7 +77,7 @@ func (s *Service) restocked(ctx context.Context, tx *outbox.Tx, orders []*Order,
 	var released []*Order
 	for _, o := range orders {
 		// Somebody may have released it meanwhile, and held it for a reason of theirs.
-		if o.Status != OnHold || !slices.Contains(waitingForGoods, o.HoldReason) || !cards.takeFor(o) {
+		if !o.WaitsForGoods() || !cards.takeFor(o) {
 			continue
 		}
 		err := s.release(tx, o, shelf, byRestock)

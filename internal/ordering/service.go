@@ -37,8 +37,18 @@ type Config struct {
 	Region string
 	// Committers is how many placing transactions may be in flight at once, sharded by the first SKU. Default 1.
 	Committers int
+	// Guard may refuse orders. Default: nobody does, at no cost.
+	Guard *Guard
 	// Place replaces the group commit. The benchmark compares with it.
 	Place func(context.Context, PlaceParams) (Placed, error)
+}
+
+// Guard keeps orders from being placed.
+type Guard struct {
+	// Look is given orders that are to be placed, before their transaction, and sets the Judge of those that may be refused.
+	Look func(context.Context, []PlaceParams) error
+	// Told hears of those that had a Judge and were not placed, after the transaction.
+	Told func(context.Context, error)
 }
 
 func (c Config) withDefaults() Config {
@@ -99,6 +109,7 @@ type Request struct {
 	Lines    []Line
 	Phone    string
 	Email    string
+	ClientIP string // the buyer's address on the network; "": not known
 	Locale   string // "en" or "zh"; default the caller's, else "en"
 	Metadata json.RawMessage
 }
@@ -117,8 +128,27 @@ func (s *Service) Place(ctx context.Context, request Request, caller Caller) (Pl
 	if err != nil {
 		return Placed{}, err
 	}
+	if s.cfg.Guard != nil {
+		return s.placeGuarded(ctx, params)
+	}
 	placed, err := s.place(ctx, params)
 	return placed, asFault(err)
+}
+
+func (s *Service) placeGuarded(ctx context.Context, params PlaceParams) (Placed, error) {
+	looked := []PlaceParams{params}
+	if err := s.cfg.Guard.Look(ctx, looked); err != nil {
+		return Placed{}, err
+	}
+	placed, err := s.place(ctx, looked[0])
+	s.tellGuard(ctx, &looked[0], err)
+	return placed, asFault(err)
+}
+
+func (s *Service) tellGuard(ctx context.Context, p *PlaceParams, err error) {
+	if err != nil && p.Judge != nil {
+		s.cfg.Guard.Told(ctx, err)
+	}
 }
 
 // asFault names what only the database could see in a request (a character or a number that jsonb cannot hold).
@@ -144,7 +174,16 @@ func (s *Service) PlaceMany(ctx context.Context, requests []Request, keys []stri
 		}
 		params, positions = append(params, p), append(positions, i)
 	}
+	if s.cfg.Guard != nil {
+		if err := s.cfg.Guard.Look(ctx, params); err != nil {
+			for _, i := range positions {
+				results[i].Err = err
+			}
+			return results
+		}
+	}
 	for i, result := range s.group.DoMany(ctx, params) {
+		s.tellGuard(ctx, &params[i], result.Err)
 		result.Err = asFault(result.Err)
 		results[positions[i]] = result
 	}
@@ -173,6 +212,13 @@ func (s *Service) prepare(request Request, caller Caller) (PlaceParams, error) {
 		if p.RequestHash, err = hashRequest(request); err != nil {
 			return PlaceParams{}, err
 		}
+	}
+	if request.ClientIP != "" {
+		ip, err := contact.ParseIP(request.ClientIP)
+		if err != nil {
+			return PlaceParams{}, err
+		}
+		p.IPFingerprint = s.vault.Fingerprint(cardvault.KindClientIP, []byte(ip.Network()))
 	}
 	return p, s.sealContact(&p, request)
 }

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 
 	"go.opentelemetry.io/otel/propagation"
@@ -31,6 +32,29 @@ func WithTraceparent(ctx context.Context, traceparent string) context.Context {
 		return ctx
 	}
 	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{traceparentHeader: traceparent})
+}
+
+// jobMetadata carries a trace past a queue.
+type jobMetadata struct {
+	Traceparent string `json:"traceparent,omitempty"`
+}
+
+// JobMetadata is the metadata of a River job that goes on with a trace.
+func JobMetadata(traceparent string) []byte {
+	text, err := json.Marshal(jobMetadata{traceparent})
+	if err != nil {
+		return []byte(`{}`) // cannot be: it is one string
+	}
+	return text
+}
+
+// WithJobMetadata goes on with the trace in a job's metadata, as WithTraceparent does.
+func WithJobMetadata(ctx context.Context, metadata []byte) context.Context {
+	var m jobMetadata
+	if err := json.Unmarshal(metadata, &m); err != nil {
+		return ctx
+	}
+	return WithTraceparent(ctx, m.Traceparent)
 }
 
 // TraceIDOf gives the trace id in a traceparent (W3C Trace Context §3.2.2), empty where there is none.

@@ -96,7 +96,7 @@ func (b *bundle) start(t tester) *process {
 	p.stock = inventory.NewService(b.pool, b.vault, p.box, b.clock.now)
 	p.relay = relay.New(b.pool, client, log, fulfillment.Enlist, p.payments.Enlist)
 	p.delivery = fulfillment.NewWorker(p.box, log, nil)
-	p.healer = fulfillment.NewHealer(b.pool, client, b.clock.now)
+	p.healer = fulfillment.NewHealer(fulfillment.Route{}, b.pool, client, b.clock.now)
 	return p
 }
 

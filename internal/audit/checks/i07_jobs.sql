@@ -7,8 +7,8 @@ with runnable as materialized (
 ), unrelayed as (
     select args ->> 'epoch' as epoch, args ->> 'txid' as txid from runnable where kind = 'relay'
 ), cared as materialized (
-    select args ->> 'order_id' as id from runnable where kind = 'deliver_order'
-    union select args ->> 'order_id' from failed where kind = 'deliver_order'
+    select args ->> 'order_id' as id from runnable where kind in ('deliver_order', 'assess_order')
+    union select args ->> 'order_id' from failed where kind in ('deliver_order', 'assess_order')
     union select args ->> 'message_id' from runnable where kind = 'send_sms'
     union select args ->> 'message_id' from failed where kind = 'send_sms'
 ), due as materialized (
@@ -35,12 +35,17 @@ select t.id::text, t.type || ' has not become a text message', 'a row in sms_mes
 from texted t
 where not exists (select from sms_messages m where m.event_id = t.id)
 union all
-select o.id::text, 'order is paid and not delivered, and nothing is at it', 'a delivery job, or a failed one', 'none'
+select o.id::text, 'order is paid and not delivered, and nothing is at it', 'a job that assesses or delivers it, or a failed one', 'none'
 from orders o
 join fulfillments f on f.order_id = o.id and f.created_at < now() - interval '60 seconds'
 where o.status = 'processing' and o.payment_status <> 'unpaid'
   and not exists (select from cared c where c.id = o.id::text)
   and not exists (select from outbox e where e.occurred_at > now() - interval '60 seconds' and e.aggregateid = o.id::text)
+union all
+select o.id::text, 'order is held for risk, and its assessment does not say so', 'hold', coalesce(a.decision, 'none')
+from orders o
+left join risk_assessments a on a.order_id = o.id
+where o.status = 'on_hold' and o.hold_reason = 'risk' and a.decision is distinct from 'hold'
 union all
 select m.id::text, 'text message is ' || m.status || ', and nothing is at it', 'a job, or a failed one', 'none'
 from sms_messages m

@@ -16,6 +16,7 @@ with required (promise, rel, name, kind, cols) as (values
     ('I4', 'orders', 'orders_key_has_hash', 'check', null),
     ('I6', 'outbox', 'outbox_pkey', 'key', 'id,occurred_at'),
     ('I7', 'fulfillments', 'fulfillments_pkey', 'key', 'order_id,event_id'),
+    ('I7', 'risk_assessments', 'risk_assessments_pkey', 'key', 'order_id'),
     ('I7', 'sms_messages', 'sms_messages_ledger_key', 'key', 'event_id,recipient_fingerprint'),
     ('I8', 'webhook_deliveries', 'webhook_deliveries_ledger_key', 'key', 'event_id,endpoint_id'),
     ('I8', 'webhook_deliveries', 'webhook_deliveries_status_check', 'check', null),
