@@ -85,21 +85,6 @@ func between[T int | int32 | Size | time.Duration](l *list, flag string, value, 
 	l.wrongf(value < low || value > high, "%s: %v is not between %v and %v", flag, value, low, high)
 }
 
-// readable wants a file, where one is named, to be there.
-func (l *list) readable(flag, path string) {
-	if path == "" {
-		return
-	}
-	file, err := os.Open(path)
-	if err == nil {
-		err = file.Close()
-	}
-	if pathErr, ok := errors.AsType[*os.PathError](err); ok {
-		err = pathErr.Err
-	}
-	l.wrongf(err != nil, "%s: %s: %v", flag, path, err)
-}
-
 var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,40}$`)
 
 func (d *Database) problems() []string {
