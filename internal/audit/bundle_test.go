@@ -77,10 +77,8 @@ func healthy(t *testing.T) (*bundle, uuid.UUID) {
 		SKU: "card", Format: inventory.FormatText, Actor: "test", Reader: strings.NewReader("A-1\nA-2\nA-3\nA-4\nA-5\nA-6\n"),
 	})
 	require.NoError(t, err)
-	require.NoError(t, pgdb.InTx(t.Context(), b.pool, func(tx pgx.Tx) error {
-		_, err := b.stock.Adjust(t.Context(), tx, "count", 10, "delivered", "test")
-		return err
-	}))
+	_, err = b.stock.AdjustStock(t.Context(), "count", 10, "delivered", "test")
+	require.NoError(t, err)
 	delivered := b.place(t, "both", ordering.Line{SKU: "card", Quantity: 2}, ordering.Line{SKU: "count", Quantity: 3})
 	require.Equal(t, payments.Applied, b.pay(t, delivered, 0))
 	require.Equal(t, fulfillment.Delivered, b.deliver(t, delivered.ID))

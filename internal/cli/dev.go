@@ -9,11 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/vendbox/vendbox/internal/fault"
 	"github.com/vendbox/vendbox/internal/inventory"
-	"github.com/vendbox/vendbox/internal/pgdb"
 	"github.com/vendbox/vendbox/internal/webhooks"
 )
 
@@ -159,8 +156,6 @@ func (d *devStack) seedProducts(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	return pgdb.InTx(ctx, d.pool, func(tx pgx.Tx) error {
-		_, err := d.inventory.Adjust(ctx, tx, "phone-topup-50", seedStock, "opening stock", "operator:dev")
-		return err
-	})
+	_, err = d.inventory.AdjustStock(ctx, "phone-topup-50", seedStock, "opening stock", "operator:dev")
+	return err
 }

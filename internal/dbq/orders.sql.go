@@ -922,7 +922,7 @@ func (q *Queries) OrderLockFree(ctx context.Context, ids []uuid.UUID) ([]OrderLo
 }
 
 const orderLockStock = `-- name: OrderLockStock :many
-select p.id, p.sku, p.name, p.kind, p.status, p.price_amount, p.price_currency, s.available
+select p.id, p.sku, p.name, p.kind, p.status, p.price_amount, p.price_currency, s.available, s.low_stock_at
 from stock s
 join products p on p.id = s.product_id
 where p.sku = any($1::text[])
@@ -939,6 +939,7 @@ type OrderLockStockRow struct {
 	PriceAmount   int64
 	PriceCurrency string
 	Available     int64
+	LowStockAt    *int64
 }
 
 // Locks the stock rows in product order: the first lock of every transaction that takes several.
@@ -960,6 +961,7 @@ func (q *Queries) OrderLockStock(ctx context.Context, skus []string) ([]OrderLoc
 			&i.PriceAmount,
 			&i.PriceCurrency,
 			&i.Available,
+			&i.LowStockAt,
 		); err != nil {
 			return nil, err
 		}

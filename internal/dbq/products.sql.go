@@ -13,7 +13,7 @@ import (
 )
 
 const productBySKU = `-- name: ProductBySKU :one
-select p.id, p.sku, p.name, p.kind, p.status, p.price_amount, p.price_currency, p.low_stock_at, p.created_at,
+select p.id, p.sku, p.name, p.kind, p.status, p.price_amount, p.price_currency, s.low_stock_at, p.created_at,
        p.updated_at, s.available
 from products p
 join stock s on s.product_id = p.id
@@ -55,37 +55,36 @@ func (q *Queries) ProductBySKU(ctx context.Context, sku string) (ProductBySKURow
 
 const productInsert = `-- name: ProductInsert :execrows
 with made as (
-    insert into products (id, sku, name, kind, price_amount, price_currency, low_stock_at, created_at, updated_at)
-    values ($1, $2, $3, $4, $5, $6, $7,
-            $8::timestamptz, $8::timestamptz)
+    insert into products (id, sku, name, kind, price_amount, price_currency, created_at, updated_at)
+    values ($2, $3, $4, $5, $6, $7, $8::timestamptz, $8::timestamptz)
     on conflict (sku) do nothing
     returning id
 )
-insert into stock (product_id)
-select id from made
+insert into stock (product_id, low_stock_at)
+select id, $1::bigint from made
 `
 
 type ProductInsertParams struct {
+	LowStockAt    *int64
 	ID            uuid.UUID
 	SKU           string
 	Name          string
 	Kind          string
 	PriceAmount   int64
 	PriceCurrency string
-	LowStockAt    *int64
 	Now           time.Time
 }
 
 // A product and its stock row come together. No row: the SKU is taken.
 func (q *Queries) ProductInsert(ctx context.Context, arg ProductInsertParams) (int64, error) {
 	result, err := q.db.Exec(ctx, productInsert,
+		arg.LowStockAt,
 		arg.ID,
 		arg.SKU,
 		arg.Name,
 		arg.Kind,
 		arg.PriceAmount,
 		arg.PriceCurrency,
-		arg.LowStockAt,
 		arg.Now,
 	)
 	if err != nil {
@@ -95,7 +94,7 @@ func (q *Queries) ProductInsert(ctx context.Context, arg ProductInsertParams) (i
 }
 
 const productList = `-- name: ProductList :many
-select p.id, p.sku, p.name, p.kind, p.status, p.price_amount, p.price_currency, p.low_stock_at, p.created_at,
+select p.id, p.sku, p.name, p.kind, p.status, p.price_amount, p.price_currency, s.low_stock_at, p.created_at,
        p.updated_at, s.available
 from products p
 join stock s on s.product_id = p.id
@@ -156,7 +155,7 @@ func (q *Queries) ProductList(ctx context.Context, arg ProductListParams) ([]Pro
 }
 
 const productLock = `-- name: ProductLock :one
-select id, name, status, price_amount, price_currency, low_stock_at
+select id, name, status, price_amount, price_currency
 from products
 where sku = $1
 for no key update
@@ -168,7 +167,6 @@ type ProductLockRow struct {
 	Status        string
 	PriceAmount   int64
 	PriceCurrency string
-	LowStockAt    *int64
 }
 
 func (q *Queries) ProductLock(ctx context.Context, sku string) (ProductLockRow, error) {
@@ -180,7 +178,6 @@ func (q *Queries) ProductLock(ctx context.Context, sku string) (ProductLockRow, 
 		&i.Status,
 		&i.PriceAmount,
 		&i.PriceCurrency,
-		&i.LowStockAt,
 	)
 	return i, err
 }
@@ -188,8 +185,8 @@ func (q *Queries) ProductLock(ctx context.Context, sku string) (ProductLockRow, 
 const productSave = `-- name: ProductSave :exec
 update products
 set name = $1, status = $2, price_amount = $3, price_currency = $4,
-    low_stock_at = $5, updated_at = $6
-where id = $7
+    updated_at = $5
+where id = $6
 `
 
 type ProductSaveParams struct {
@@ -197,7 +194,6 @@ type ProductSaveParams struct {
 	Status        string
 	PriceAmount   int64
 	PriceCurrency string
-	LowStockAt    *int64
 	UpdatedAt     time.Time
 	ID            uuid.UUID
 }
@@ -208,7 +204,6 @@ func (q *Queries) ProductSave(ctx context.Context, arg ProductSaveParams) error 
 		arg.Status,
 		arg.PriceAmount,
 		arg.PriceCurrency,
-		arg.LowStockAt,
 		arg.UpdatedAt,
 		arg.ID,
 	)

@@ -3,7 +3,12 @@
 update stock
 set available = available + @delta::bigint
 where product_id = @product_id and available + @delta::bigint >= 0
-returning available;
+returning available, low_stock_at;
+
+-- name: StockSaveLowAt :exec
+update stock
+set low_stock_at = sqlc.narg('low_stock_at')
+where product_id = @product_id;
 
 -- name: StockAvailable :one
 select available
@@ -30,7 +35,7 @@ where o.status in ('pending_payment', 'on_hold', 'processing')
 
 -- name: StockLock :many
 -- Locks stock in product order, before any order is locked.
-select s.product_id, p.sku, s.available
+select s.product_id, p.sku, s.available, s.low_stock_at
 from stock s
 join products p on p.id = s.product_id
 where s.product_id = any(@product_ids::uuid[])

@@ -16,7 +16,7 @@ const stockAdd = `-- name: StockAdd :one
 update stock
 set available = available + $1::bigint
 where product_id = $2 and available + $1::bigint >= 0
-returning available
+returning available, low_stock_at
 `
 
 type StockAddParams struct {
@@ -24,12 +24,17 @@ type StockAddParams struct {
 	ProductID uuid.UUID
 }
 
+type StockAddRow struct {
+	Available  int64
+	LowStockAt *int64
+}
+
 // No row: there would be less than nothing.
-func (q *Queries) StockAdd(ctx context.Context, arg StockAddParams) (int64, error) {
+func (q *Queries) StockAdd(ctx context.Context, arg StockAddParams) (StockAddRow, error) {
 	row := q.db.QueryRow(ctx, stockAdd, arg.Delta, arg.ProductID)
-	var available int64
-	err := row.Scan(&available)
-	return available, err
+	var i StockAddRow
+	err := row.Scan(&i.Available, &i.LowStockAt)
+	return i, err
 }
 
 const stockAvailable = `-- name: StockAvailable :one
@@ -78,7 +83,7 @@ func (q *Queries) StockImported(ctx context.Context, productID uuid.UUID) (int64
 }
 
 const stockLock = `-- name: StockLock :many
-select s.product_id, p.sku, s.available
+select s.product_id, p.sku, s.available, s.low_stock_at
 from stock s
 join products p on p.id = s.product_id
 where s.product_id = any($1::uuid[])
@@ -87,9 +92,10 @@ for update of s
 `
 
 type StockLockRow struct {
-	ProductID uuid.UUID
-	SKU       string
-	Available int64
+	ProductID  uuid.UUID
+	SKU        string
+	Available  int64
+	LowStockAt *int64
 }
 
 // Locks stock in product order, before any order is locked.
@@ -102,7 +108,12 @@ func (q *Queries) StockLock(ctx context.Context, productIds []uuid.UUID) ([]Stoc
 	var items []StockLockRow
 	for rows.Next() {
 		var i StockLockRow
-		if err := rows.Scan(&i.ProductID, &i.SKU, &i.Available); err != nil {
+		if err := rows.Scan(
+			&i.ProductID,
+			&i.SKU,
+			&i.Available,
+			&i.LowStockAt,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -153,4 +164,20 @@ func (q *Queries) StockReservedByOpenOrders(ctx context.Context, productID uuid.
 	var reserved int64
 	err := row.Scan(&reserved)
 	return reserved, err
+}
+
+const stockSaveLowAt = `-- name: StockSaveLowAt :exec
+update stock
+set low_stock_at = $1
+where product_id = $2
+`
+
+type StockSaveLowAtParams struct {
+	LowStockAt *int64
+	ProductID  uuid.UUID
+}
+
+func (q *Queries) StockSaveLowAt(ctx context.Context, arg StockSaveLowAtParams) error {
+	_, err := q.db.Exec(ctx, stockSaveLowAt, arg.LowStockAt, arg.ProductID)
+	return err
 }

@@ -53,10 +53,8 @@ func (b *bundle) product(sku string, kind inventory.Kind, codes ...string) {
 	})
 	require.NoError(b.t, err)
 	if kind == inventory.KindCounted {
-		require.NoError(b.t, pgdb.InTx(b.t.Context(), b.pool, func(tx pgx.Tx) error {
-			_, err := b.stock.Adjust(b.t.Context(), tx, sku, 1000, "opening", "test")
-			return err
-		}))
+		_, err := b.stock.AdjustStock(b.t.Context(), sku, 1000, "opening", "test")
+		require.NoError(b.t, err)
 		return
 	}
 	report, err := b.stock.Import(b.t.Context(), inventory.ImportParams{

@@ -104,12 +104,12 @@ func addToStock(ctx context.Context, tx *outbox.Tx, product Product, report *Rep
 	if err != nil {
 		return fmt.Errorf("stock movement: %w", err)
 	}
-	available, err := q.StockAdd(ctx, dbq.StockAddParams{ProductID: product.ID, Delta: report.Imported})
+	stock, err := q.StockAdd(ctx, dbq.StockAddParams{ProductID: product.ID, Delta: report.Imported})
 	if err != nil {
 		return fmt.Errorf("add to stock: %w", err)
 	}
 	payload, err := json.Marshal(imported{
-		ImportID: report.ID, ProductID: product.ID, SKU: product.SKU, Imported: report.Imported, Available: available,
+		ImportID: report.ID, ProductID: product.ID, SKU: product.SKU, Imported: report.Imported, Available: stock.Available,
 	})
 	if err != nil {
 		return fmt.Errorf("event: %w", err)
@@ -117,7 +117,7 @@ func addToStock(ctx context.Context, tx *outbox.Tx, product Product, report *Rep
 	tx.Append(outbox.Event{
 		AggregateType: "product", AggregateID: product.ID.String(), Type: "stock.imported", Payload: payload,
 	})
-	return nil
+	return announceAdded(tx, product, report.Imported, Level(stock))
 }
 
 func complete(ctx context.Context, q *dbq.Queries, report *Report) error {

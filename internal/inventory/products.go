@@ -11,8 +11,8 @@ import (
 
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/fault"
+	"github.com/vendbox/vendbox/internal/outbox"
 	"github.com/vendbox/vendbox/internal/paging"
-	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
 // CreateParams of Create. The bounds are those of table products, and the caller's to check.
@@ -90,7 +90,7 @@ type Patch struct {
 
 // Update changes a product and returns it, or the fault product_not_found.
 func (s *Service) Update(ctx context.Context, sku string, p Patch) (Product, error) {
-	err := pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.box.InTx(ctx, func(tx *outbox.Tx) error {
 		q := dbq.New(tx)
 		row, err := q.ProductLock(ctx, sku)
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -101,13 +101,16 @@ func (s *Service) Update(ctx context.Context, sku string, p Patch) (Product, err
 		}
 		save := dbq.ProductSaveParams{
 			ID: row.ID, Name: row.Name, Status: row.Status, PriceAmount: row.PriceAmount,
-			PriceCurrency: row.PriceCurrency, LowStockAt: row.LowStockAt, UpdatedAt: s.timestamp(),
+			PriceCurrency: row.PriceCurrency, UpdatedAt: s.timestamp(),
 		}
 		p.apply(&save)
 		if err := q.ProductSave(ctx, save); err != nil {
 			return fmt.Errorf("save product %s: %w", sku, err)
 		}
-		return nil
+		if p.LowStockAt == nil {
+			return nil
+		}
+		return setLowAt(ctx, tx, row.ID, sku, *p.LowStockAt)
 	})
 	if err != nil {
 		return Product{}, err
@@ -125,9 +128,20 @@ func (p Patch) apply(row *dbq.ProductSaveParams) {
 	if p.Status != nil {
 		row.Status = string(*p.Status)
 	}
-	if p.LowStockAt != nil {
-		row.LowStockAt = *p.LowStockAt
+}
+
+// setLowAt changes what counts as low, which may be a crossing like any other.
+func setLowAt(ctx context.Context, tx *outbox.Tx, id uuid.UUID, sku string, lowAt *int64) error {
+	q := dbq.New(tx)
+	locked, err := q.StockLock(ctx, []uuid.UUID{id})
+	if err != nil {
+		return fmt.Errorf("lock stock of %s: %w", sku, err)
 	}
+	if err := q.StockSaveLowAt(ctx, dbq.StockSaveLowAtParams{ProductID: id, LowStockAt: lowAt}); err != nil {
+		return fmt.Errorf("save stock of %s: %w", sku, err)
+	}
+	available := locked[0].Available
+	return AnnounceLevel(tx, id, sku, Level{available, locked[0].LowStockAt}, Level{available, lowAt})
 }
 
 // skuPattern is that of table products. What does not match is no product's, and may be no text that Postgres takes.

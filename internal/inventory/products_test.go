@@ -5,12 +5,10 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendbox/vendbox/internal/fault"
 	"github.com/vendbox/vendbox/internal/inventory"
-	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
 func TestProductCreateAndGet(t *testing.T) {
@@ -126,11 +124,8 @@ func TestProductList(t *testing.T) {
 
 func (b *testBundle) adjust(t *testing.T, sku string, delta int64) (available int64, err error) {
 	t.Helper()
-	err = pgdb.InTx(t.Context(), b.pool, func(tx pgx.Tx) error {
-		available, err = b.Adjust(t.Context(), tx, sku, delta, "count", "key:test")
-		return err
-	})
-	return available, err
+	product, err := b.AdjustStock(t.Context(), sku, delta, "count", "key:test")
+	return product.Available, err
 }
 
 func TestAdjust(t *testing.T) {

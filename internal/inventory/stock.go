@@ -10,14 +10,15 @@ import (
 
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/fault"
-	"github.com/vendbox/vendbox/internal/pgdb"
+	"github.com/vendbox/vendbox/internal/outbox"
 )
 
 // Adjust adds delta units to a counted product, or takes them out where it is negative, and returns what is available
-// then. reason (1–200 characters) and actor say why and who, in the stock movement that it leaves.
+// then. reason (1–200 characters) and actor say why and who, in the stock movement that it leaves. A crossing is
+// announced.
 //
 // Faults: stock_delta_zero; product_not_found; product_not_counted, since a card product's stock is its cards; stock_below_zero.
-func (s *Service) Adjust(ctx context.Context, tx pgx.Tx, sku string, delta int64, reason, actor string) (int64, error) {
+func (s *Service) Adjust(ctx context.Context, tx *outbox.Tx, sku string, delta int64, reason, actor string) (int64, error) {
 	if delta == 0 {
 		return 0, fault.New(fault.Invalid, "stock_delta_zero")
 	}
@@ -29,7 +30,7 @@ func (s *Service) Adjust(ctx context.Context, tx pgx.Tx, sku string, delta int64
 	if product.Kind != KindCounted {
 		return 0, fault.New(fault.Conflict, "product_not_counted", "sku", sku)
 	}
-	available, err := q.StockAdd(ctx, dbq.StockAddParams{ProductID: product.ID, Delta: delta})
+	stock, err := q.StockAdd(ctx, dbq.StockAddParams{ProductID: product.ID, Delta: delta})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, belowZero(ctx, q, product)
 	}
@@ -43,12 +44,12 @@ func (s *Service) Adjust(ctx context.Context, tx pgx.Tx, sku string, delta int64
 	if err != nil {
 		return 0, fmt.Errorf("stock movement of %s: %w", sku, err)
 	}
-	return available, nil
+	return stock.Available, announceAdded(tx, product, delta, Level(stock))
 }
 
 // AdjustStock is Adjust in a transaction of its own; it returns the product as it is then.
 func (s *Service) AdjustStock(ctx context.Context, sku string, delta int64, reason, actor string) (Product, error) {
-	err := pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.box.InTx(ctx, func(tx *outbox.Tx) error {
 		_, err := s.Adjust(ctx, tx, sku, delta, reason, actor)
 		return err
 	})

@@ -51,10 +51,15 @@ type Placed struct {
 	Replayed bool
 }
 
-type product = dbq.OrderLockStockRow
+type product struct {
+	dbq.OrderLockStockRow
+
+	before int64 // available when it was locked
+}
 
 // Place places a set of orders: each as a whole or not at all, first come first served while stock lasts. It locks the
-// stock rows, so that nothing is sold twice, and appends order.created for each order made.
+// stock rows, so that nothing is sold twice, and appends order.created for each order made, and
+// what stock has crossed its low mark or is gone.
 //
 // A member's fault is its own: product_not_found, product_disabled, currency_mixed, price_changed, out_of_stock,
 // idempotency_key_reused, and those of Judge. What a key has placed before is given again, whatever Judge would say now.
@@ -92,7 +97,10 @@ func Place(ctx context.Context, tx *outbox.Tx, batch []PlaceParams) ([]groupcomm
 		made = append(made, madeOrder{&results[i].Value.Order, p})
 		firstWithKey[key] = i
 	}
-	return results, insert(ctx, tx, made)
+	if err := insert(ctx, tx, made); err != nil {
+		return nil, err
+	}
+	return results, announceLevels(tx, products)
 }
 
 // lockStock locks the stock of every product the batch names, in product order, and returns them by SKU.
@@ -108,11 +116,24 @@ func lockStock(ctx context.Context, q *dbq.Queries, batch []PlaceParams) (map[st
 	if err != nil {
 		return nil, err
 	}
+	locked := make([]product, len(rows))
 	products := make(map[string]*product, len(rows))
-	for i := range rows {
-		products[rows[i].SKU] = &rows[i]
+	for i, row := range rows {
+		locked[i] = product{row, row.Available}
+		products[row.SKU] = &locked[i]
 	}
 	return products, nil
+}
+
+// announceLevels says of the products taken from whose stock is low or gone now and was not before. It asks nothing of
+// the database: both numbers are in memory, and the rows are locked until the commit.
+func announceLevels(tx *outbox.Tx, products map[string]*product) error {
+	for _, p := range products {
+		if err := announceLevel(tx, p.ID, p.SKU, p.before, p.Available, p.LowStockAt); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // admit takes the order's units from the stock in memory, all of them or none.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/fault"
+	"github.com/vendbox/vendbox/internal/inventory"
 	"github.com/vendbox/vendbox/internal/outbox"
 )
 
@@ -76,7 +77,7 @@ func (s *Shelf) move(product uuid.UUID, units int64) {
 	s.change[product] += units
 }
 
-// Save writes what was taken and given, at the transaction's end.
+// Save writes what was taken and given, at the transaction's end, and announces the crossings.
 func (s *Shelf) Save(ctx context.Context, tx *outbox.Tx) error {
 	var p dbq.StockGiveParams
 	for product, units := range s.change {
@@ -90,8 +91,18 @@ func (s *Shelf) Save(ctx context.Context, tx *outbox.Tx) error {
 	slices.SortFunc(p.ProductIds, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
 	for _, product := range p.ProductIds {
 		p.Quantities = append(p.Quantities, s.change[product])
+		row := s.rows[product]
+		if err := announceLevel(tx, product, row.SKU, row.Available-s.change[product], row.Available, row.LowStockAt); err != nil {
+			return err
+		}
 	}
 	return dbq.New(tx.AtEndOn(len(p.ProductIds))).StockGive(ctx, p)
+}
+
+// announceLevel says whether a locked stock that goes from one number to another crosses its low mark, or is gone or back.
+func announceLevel(tx *outbox.Tx, product uuid.UUID, sku string, before, after int64, lowAt *int64) error {
+	return inventory.AnnounceLevel(tx, product, sku,
+		inventory.Level{Available: before, LowStockAt: lowAt}, inventory.Level{Available: after, LowStockAt: lowAt})
 }
 
 // Due is how many units of a line have still to be delivered.
