@@ -182,38 +182,67 @@ from (select unnest(@order_ids::uuid[]) as order_id, unnest(@lines::int[]) as li
              unnest(@refunded::int[]) as refunded, unnest(@returned::int[]) as returned) as n
 where i.order_id = n.order_id and i.line = n.line;
 
--- name: OrderList :many
+-- name: OrderMatching :many
+-- Those of a few orders that match a search. The ids say where to look and every other condition only filters, written
+-- so that no index of its own is chosen for it.
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
        paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
        completed_at, closed_at
-from orders
-where id < @before::uuid
-order by id desc
+from orders o
+where o.id = any(@ids::uuid[])
+  and (@number::text = '' or o.number = @number::text)
+  and (@status::text = '' or o.status = @status::text)
+  and (sqlc.narg('phone_fingerprint')::bytea is null or o.phone_fingerprint = sqlc.narg('phone_fingerprint')::bytea)
+  and (sqlc.narg('email_fingerprint')::bytea is null or o.email_fingerprint = sqlc.narg('email_fingerprint')::bytea)
+  and (o.placed_at >= @placed_from::timestamptz and o.placed_at < @placed_to::timestamptz) is true
+  and (sqlc.narg('product_id')::uuid is null
+       or (select true from order_items i where i.order_id = o.id and i.product_id = sqlc.narg('product_id')::uuid limit 1))
+order by o.id desc
 limit @max_rows;
 
--- name: OrderListByStatus :many
-select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
-       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
-       completed_at, closed_at
-from orders
-where status = @status and id < @before::uuid
-order by id desc
+-- The ways into a search: each gives ids, the newest first, along one index. Rows are compared as a whole, since only
+-- that index can do it: two bounds on the id alone look so narrow to the planner that it takes the primary key instead.
+
+-- name: OrderIDs :many
+select id from orders where id < @before::uuid and id >= @since::uuid order by id desc limit @max_rows;
+
+-- name: OrderIDsByStatus :many
+select id from orders
+where (status, id) < (@status::text, @before::uuid) and (status, id) >= (@status::text, @since::uuid)
+order by status desc, id desc
 limit @max_rows;
 
--- name: OrderListByPhone :many
-select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
-       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
-       completed_at, closed_at
-from orders
-where phone_fingerprint = @fingerprint::bytea and id < @before::uuid and (@status::text = '' or status = @status::text)
-order by id desc
+-- name: OrderIDsByPhone :many
+select id from orders
+where phone_fingerprint is not null
+  and (phone_fingerprint, id) < (@fingerprint::bytea, @before::uuid) and (phone_fingerprint, id) >= (@fingerprint::bytea, @since::uuid)
+order by phone_fingerprint desc, id desc
 limit @max_rows;
 
--- name: OrderListByEmail :many
-select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
-       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
-       completed_at, closed_at
-from orders
-where email_fingerprint = @fingerprint::bytea and id < @before::uuid and (@status::text = '' or status = @status::text)
-order by id desc
+-- name: OrderIDsByEmail :many
+select id from orders
+where email_fingerprint is not null
+  and (email_fingerprint, id) < (@fingerprint::bytea, @before::uuid) and (email_fingerprint, id) >= (@fingerprint::bytea, @since::uuid)
+order by email_fingerprint desc, id desc
+limit @max_rows;
+
+-- name: OrderIDsByProduct :many
+-- Each once, though the product may stand on several lines.
+select order_id from order_items
+where (product_id, order_id) < (@product_id::uuid, @before::uuid) and (product_id, order_id) >= (@product_id::uuid, @since::uuid)
+group by product_id, order_id
+order by product_id desc, order_id desc
+limit @max_rows;
+
+-- name: OrderIDsByNumber :many
+select id from orders where number = @number and id < @before::uuid and id >= @since::uuid;
+
+-- name: OrderIDsByPayment :many
+-- What callers have of a payment: our id of it, or the gateway's of a notice. Another kind of reference is one more union.
+select found.order_id::uuid as order_id
+from (select p.order_id from payments p where p.id = sqlc.narg('payment_id')::uuid
+      union
+      select e.order_id from payment_events e where e.event_id = @reference) as found
+where found.order_id < @before::uuid and found.order_id >= @since::uuid
+order by found.order_id desc
 limit @max_rows;

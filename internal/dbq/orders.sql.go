@@ -197,6 +197,79 @@ func (q *Queries) OrderHeldFor(ctx context.Context, arg OrderHeldForParams) ([]u
 	return items, nil
 }
 
+const orderIDs = `-- name: OrderIDs :many
+
+select id from orders where id < $1::uuid and id >= $2::uuid order by id desc limit $3
+`
+
+type OrderIDsParams struct {
+	Before  uuid.UUID
+	Since   uuid.UUID
+	MaxRows int32
+}
+
+// The ways into a search: each gives ids, the newest first, along one index. Rows are compared as a whole, since only
+// that index can do it: two bounds on the id alone look so narrow to the planner that it takes the primary key instead.
+func (q *Queries) OrderIDs(ctx context.Context, arg OrderIDsParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, orderIDs, arg.Before, arg.Since, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const orderIDsByEmail = `-- name: OrderIDsByEmail :many
+select id from orders
+where email_fingerprint is not null
+  and (email_fingerprint, id) < ($1::bytea, $2::uuid) and (email_fingerprint, id) >= ($1::bytea, $3::uuid)
+order by email_fingerprint desc, id desc
+limit $4
+`
+
+type OrderIDsByEmailParams struct {
+	Fingerprint []byte
+	Before      uuid.UUID
+	Since       uuid.UUID
+	MaxRows     int32
+}
+
+func (q *Queries) OrderIDsByEmail(ctx context.Context, arg OrderIDsByEmailParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, orderIDsByEmail,
+		arg.Fingerprint,
+		arg.Before,
+		arg.Since,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const orderIDsByIdempotencyKey = `-- name: OrderIDsByIdempotencyKey :many
 select o.id, o.api_key_id, o.idempotency_key::text as idempotency_key, o.request_hash::bytea as request_hash,
        coalesce(o.first_expires_at, o.expires_at)::timestamptz as first_expires_at
@@ -242,6 +315,201 @@ func (q *Queries) OrderIDsByIdempotencyKey(ctx context.Context, arg OrderIDsById
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const orderIDsByNumber = `-- name: OrderIDsByNumber :many
+select id from orders where number = $1 and id < $2::uuid and id >= $3::uuid
+`
+
+type OrderIDsByNumberParams struct {
+	Number string
+	Before uuid.UUID
+	Since  uuid.UUID
+}
+
+func (q *Queries) OrderIDsByNumber(ctx context.Context, arg OrderIDsByNumberParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, orderIDsByNumber, arg.Number, arg.Before, arg.Since)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const orderIDsByPayment = `-- name: OrderIDsByPayment :many
+select found.order_id::uuid as order_id
+from (select p.order_id from payments p where p.id = $1::uuid
+      union
+      select e.order_id from payment_events e where e.event_id = $2) as found
+where found.order_id < $3::uuid and found.order_id >= $4::uuid
+order by found.order_id desc
+limit $5
+`
+
+type OrderIDsByPaymentParams struct {
+	PaymentID *uuid.UUID
+	Reference string
+	Before    uuid.UUID
+	Since     uuid.UUID
+	MaxRows   int32
+}
+
+// What callers have of a payment: our id of it, or the gateway's of a notice. Another kind of reference is one more union.
+func (q *Queries) OrderIDsByPayment(ctx context.Context, arg OrderIDsByPaymentParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, orderIDsByPayment,
+		arg.PaymentID,
+		arg.Reference,
+		arg.Before,
+		arg.Since,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var order_id uuid.UUID
+		if err := rows.Scan(&order_id); err != nil {
+			return nil, err
+		}
+		items = append(items, order_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const orderIDsByPhone = `-- name: OrderIDsByPhone :many
+select id from orders
+where phone_fingerprint is not null
+  and (phone_fingerprint, id) < ($1::bytea, $2::uuid) and (phone_fingerprint, id) >= ($1::bytea, $3::uuid)
+order by phone_fingerprint desc, id desc
+limit $4
+`
+
+type OrderIDsByPhoneParams struct {
+	Fingerprint []byte
+	Before      uuid.UUID
+	Since       uuid.UUID
+	MaxRows     int32
+}
+
+func (q *Queries) OrderIDsByPhone(ctx context.Context, arg OrderIDsByPhoneParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, orderIDsByPhone,
+		arg.Fingerprint,
+		arg.Before,
+		arg.Since,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const orderIDsByProduct = `-- name: OrderIDsByProduct :many
+select order_id from order_items
+where (product_id, order_id) < ($1::uuid, $2::uuid) and (product_id, order_id) >= ($1::uuid, $3::uuid)
+group by product_id, order_id
+order by product_id desc, order_id desc
+limit $4
+`
+
+type OrderIDsByProductParams struct {
+	ProductID uuid.UUID
+	Before    uuid.UUID
+	Since     uuid.UUID
+	MaxRows   int32
+}
+
+// Each once, though the product may stand on several lines.
+func (q *Queries) OrderIDsByProduct(ctx context.Context, arg OrderIDsByProductParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, orderIDsByProduct,
+		arg.ProductID,
+		arg.Before,
+		arg.Since,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var order_id uuid.UUID
+		if err := rows.Scan(&order_id); err != nil {
+			return nil, err
+		}
+		items = append(items, order_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const orderIDsByStatus = `-- name: OrderIDsByStatus :many
+select id from orders
+where (status, id) < ($1::text, $2::uuid) and (status, id) >= ($1::text, $3::uuid)
+order by status desc, id desc
+limit $4
+`
+
+type OrderIDsByStatusParams struct {
+	Status  string
+	Before  uuid.UUID
+	Since   uuid.UUID
+	MaxRows int32
+}
+
+func (q *Queries) OrderIDsByStatus(ctx context.Context, arg OrderIDsByStatusParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, orderIDsByStatus,
+		arg.Status,
+		arg.Before,
+		arg.Since,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -425,345 +693,6 @@ func (q *Queries) OrderItemsRefund(ctx context.Context, arg OrderItemsRefundPara
 		arg.Returned,
 	)
 	return err
-}
-
-const orderList = `-- name: OrderList :many
-select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
-       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
-       completed_at, closed_at
-from orders
-where id < $1::uuid
-order by id desc
-limit $2
-`
-
-type OrderListParams struct {
-	Before  uuid.UUID
-	MaxRows int32
-}
-
-type OrderListRow struct {
-	ID                uuid.UUID
-	Number            string
-	Status            string
-	PaymentStatus     string
-	FulfillmentStatus string
-	HoldReason        *string
-	ExceptionCode     *string
-	Currency          string
-	TotalAmount       int64
-	PaidAmount        int64
-	RefundedAmount    int64
-	ContactMasked     []byte
-	Locale            string
-	Metadata          []byte
-	Sequence          int32
-	Traceparent       string
-	PlacedAt          time.Time
-	ExpiresAt         time.Time
-	PaidAt            *time.Time
-	CompletedAt       *time.Time
-	ClosedAt          *time.Time
-}
-
-func (q *Queries) OrderList(ctx context.Context, arg OrderListParams) ([]OrderListRow, error) {
-	rows, err := q.db.Query(ctx, orderList, arg.Before, arg.MaxRows)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []OrderListRow
-	for rows.Next() {
-		var i OrderListRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.Number,
-			&i.Status,
-			&i.PaymentStatus,
-			&i.FulfillmentStatus,
-			&i.HoldReason,
-			&i.ExceptionCode,
-			&i.Currency,
-			&i.TotalAmount,
-			&i.PaidAmount,
-			&i.RefundedAmount,
-			&i.ContactMasked,
-			&i.Locale,
-			&i.Metadata,
-			&i.Sequence,
-			&i.Traceparent,
-			&i.PlacedAt,
-			&i.ExpiresAt,
-			&i.PaidAt,
-			&i.CompletedAt,
-			&i.ClosedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const orderListByEmail = `-- name: OrderListByEmail :many
-select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
-       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
-       completed_at, closed_at
-from orders
-where email_fingerprint = $1::bytea and id < $2::uuid and ($3::text = '' or status = $3::text)
-order by id desc
-limit $4
-`
-
-type OrderListByEmailParams struct {
-	Fingerprint []byte
-	Before      uuid.UUID
-	Status      string
-	MaxRows     int32
-}
-
-type OrderListByEmailRow struct {
-	ID                uuid.UUID
-	Number            string
-	Status            string
-	PaymentStatus     string
-	FulfillmentStatus string
-	HoldReason        *string
-	ExceptionCode     *string
-	Currency          string
-	TotalAmount       int64
-	PaidAmount        int64
-	RefundedAmount    int64
-	ContactMasked     []byte
-	Locale            string
-	Metadata          []byte
-	Sequence          int32
-	Traceparent       string
-	PlacedAt          time.Time
-	ExpiresAt         time.Time
-	PaidAt            *time.Time
-	CompletedAt       *time.Time
-	ClosedAt          *time.Time
-}
-
-func (q *Queries) OrderListByEmail(ctx context.Context, arg OrderListByEmailParams) ([]OrderListByEmailRow, error) {
-	rows, err := q.db.Query(ctx, orderListByEmail,
-		arg.Fingerprint,
-		arg.Before,
-		arg.Status,
-		arg.MaxRows,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []OrderListByEmailRow
-	for rows.Next() {
-		var i OrderListByEmailRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.Number,
-			&i.Status,
-			&i.PaymentStatus,
-			&i.FulfillmentStatus,
-			&i.HoldReason,
-			&i.ExceptionCode,
-			&i.Currency,
-			&i.TotalAmount,
-			&i.PaidAmount,
-			&i.RefundedAmount,
-			&i.ContactMasked,
-			&i.Locale,
-			&i.Metadata,
-			&i.Sequence,
-			&i.Traceparent,
-			&i.PlacedAt,
-			&i.ExpiresAt,
-			&i.PaidAt,
-			&i.CompletedAt,
-			&i.ClosedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const orderListByPhone = `-- name: OrderListByPhone :many
-select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
-       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
-       completed_at, closed_at
-from orders
-where phone_fingerprint = $1::bytea and id < $2::uuid and ($3::text = '' or status = $3::text)
-order by id desc
-limit $4
-`
-
-type OrderListByPhoneParams struct {
-	Fingerprint []byte
-	Before      uuid.UUID
-	Status      string
-	MaxRows     int32
-}
-
-type OrderListByPhoneRow struct {
-	ID                uuid.UUID
-	Number            string
-	Status            string
-	PaymentStatus     string
-	FulfillmentStatus string
-	HoldReason        *string
-	ExceptionCode     *string
-	Currency          string
-	TotalAmount       int64
-	PaidAmount        int64
-	RefundedAmount    int64
-	ContactMasked     []byte
-	Locale            string
-	Metadata          []byte
-	Sequence          int32
-	Traceparent       string
-	PlacedAt          time.Time
-	ExpiresAt         time.Time
-	PaidAt            *time.Time
-	CompletedAt       *time.Time
-	ClosedAt          *time.Time
-}
-
-func (q *Queries) OrderListByPhone(ctx context.Context, arg OrderListByPhoneParams) ([]OrderListByPhoneRow, error) {
-	rows, err := q.db.Query(ctx, orderListByPhone,
-		arg.Fingerprint,
-		arg.Before,
-		arg.Status,
-		arg.MaxRows,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []OrderListByPhoneRow
-	for rows.Next() {
-		var i OrderListByPhoneRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.Number,
-			&i.Status,
-			&i.PaymentStatus,
-			&i.FulfillmentStatus,
-			&i.HoldReason,
-			&i.ExceptionCode,
-			&i.Currency,
-			&i.TotalAmount,
-			&i.PaidAmount,
-			&i.RefundedAmount,
-			&i.ContactMasked,
-			&i.Locale,
-			&i.Metadata,
-			&i.Sequence,
-			&i.Traceparent,
-			&i.PlacedAt,
-			&i.ExpiresAt,
-			&i.PaidAt,
-			&i.CompletedAt,
-			&i.ClosedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const orderListByStatus = `-- name: OrderListByStatus :many
-select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
-       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
-       completed_at, closed_at
-from orders
-where status = $1 and id < $2::uuid
-order by id desc
-limit $3
-`
-
-type OrderListByStatusParams struct {
-	Status  string
-	Before  uuid.UUID
-	MaxRows int32
-}
-
-type OrderListByStatusRow struct {
-	ID                uuid.UUID
-	Number            string
-	Status            string
-	PaymentStatus     string
-	FulfillmentStatus string
-	HoldReason        *string
-	ExceptionCode     *string
-	Currency          string
-	TotalAmount       int64
-	PaidAmount        int64
-	RefundedAmount    int64
-	ContactMasked     []byte
-	Locale            string
-	Metadata          []byte
-	Sequence          int32
-	Traceparent       string
-	PlacedAt          time.Time
-	ExpiresAt         time.Time
-	PaidAt            *time.Time
-	CompletedAt       *time.Time
-	ClosedAt          *time.Time
-}
-
-func (q *Queries) OrderListByStatus(ctx context.Context, arg OrderListByStatusParams) ([]OrderListByStatusRow, error) {
-	rows, err := q.db.Query(ctx, orderListByStatus, arg.Status, arg.Before, arg.MaxRows)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []OrderListByStatusRow
-	for rows.Next() {
-		var i OrderListByStatusRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.Number,
-			&i.Status,
-			&i.PaymentStatus,
-			&i.FulfillmentStatus,
-			&i.HoldReason,
-			&i.ExceptionCode,
-			&i.Currency,
-			&i.TotalAmount,
-			&i.PaidAmount,
-			&i.RefundedAmount,
-			&i.ContactMasked,
-			&i.Locale,
-			&i.Metadata,
-			&i.Sequence,
-			&i.Traceparent,
-			&i.PlacedAt,
-			&i.ExpiresAt,
-			&i.PaidAt,
-			&i.CompletedAt,
-			&i.ClosedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }
 
 const orderLockByIDs = `-- name: OrderLockByIDs :many
@@ -962,6 +891,113 @@ func (q *Queries) OrderLockStock(ctx context.Context, skus []string) ([]OrderLoc
 			&i.PriceCurrency,
 			&i.Available,
 			&i.LowStockAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const orderMatching = `-- name: OrderMatching :many
+select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
+       paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
+       completed_at, closed_at
+from orders o
+where o.id = any($1::uuid[])
+  and ($2::text = '' or o.number = $2::text)
+  and ($3::text = '' or o.status = $3::text)
+  and ($4::bytea is null or o.phone_fingerprint = $4::bytea)
+  and ($5::bytea is null or o.email_fingerprint = $5::bytea)
+  and (o.placed_at >= $6::timestamptz and o.placed_at < $7::timestamptz) is true
+  and ($8::uuid is null
+       or (select true from order_items i where i.order_id = o.id and i.product_id = $8::uuid limit 1))
+order by o.id desc
+limit $9
+`
+
+type OrderMatchingParams struct {
+	IDs              []uuid.UUID
+	Number           string
+	Status           string
+	PhoneFingerprint []byte
+	EmailFingerprint []byte
+	PlacedFrom       time.Time
+	PlacedTo         time.Time
+	ProductID        *uuid.UUID
+	MaxRows          int32
+}
+
+type OrderMatchingRow struct {
+	ID                uuid.UUID
+	Number            string
+	Status            string
+	PaymentStatus     string
+	FulfillmentStatus string
+	HoldReason        *string
+	ExceptionCode     *string
+	Currency          string
+	TotalAmount       int64
+	PaidAmount        int64
+	RefundedAmount    int64
+	ContactMasked     []byte
+	Locale            string
+	Metadata          []byte
+	Sequence          int32
+	Traceparent       string
+	PlacedAt          time.Time
+	ExpiresAt         time.Time
+	PaidAt            *time.Time
+	CompletedAt       *time.Time
+	ClosedAt          *time.Time
+}
+
+// Those of a few orders that match a search. The ids say where to look and every other condition only filters, written
+// so that no index of its own is chosen for it.
+func (q *Queries) OrderMatching(ctx context.Context, arg OrderMatchingParams) ([]OrderMatchingRow, error) {
+	rows, err := q.db.Query(ctx, orderMatching,
+		arg.IDs,
+		arg.Number,
+		arg.Status,
+		arg.PhoneFingerprint,
+		arg.EmailFingerprint,
+		arg.PlacedFrom,
+		arg.PlacedTo,
+		arg.ProductID,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OrderMatchingRow
+	for rows.Next() {
+		var i OrderMatchingRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Number,
+			&i.Status,
+			&i.PaymentStatus,
+			&i.FulfillmentStatus,
+			&i.HoldReason,
+			&i.ExceptionCode,
+			&i.Currency,
+			&i.TotalAmount,
+			&i.PaidAmount,
+			&i.RefundedAmount,
+			&i.ContactMasked,
+			&i.Locale,
+			&i.Metadata,
+			&i.Sequence,
+			&i.Traceparent,
+			&i.PlacedAt,
+			&i.ExpiresAt,
+			&i.PaidAt,
+			&i.CompletedAt,
+			&i.ClosedAt,
 		); err != nil {
 			return nil, err
 		}

@@ -43,9 +43,10 @@ cross join lateral (
 
 -- name: PaymentEventInsert :many
 -- A notice that another process has recorded meanwhile is not returned.
-insert into payment_events (channel, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, received_at)
-select @channel, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, @received_at::timestamptz
-from (select unnest(@accounts::text[]) as account,
+insert into payment_events (id, channel, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, received_at)
+select id, @channel, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, @received_at::timestamptz
+from (select unnest(@ids::uuid[]) as id,
+             unnest(@accounts::text[]) as account,
              unnest(@event_ids::text[]) as event_id,
              nullif(unnest(@payment_ids::uuid[]), '00000000-0000-0000-0000-000000000000') as payment_id,
              nullif(unnest(@order_ids::uuid[]), '00000000-0000-0000-0000-000000000000') as order_id,
@@ -89,3 +90,77 @@ where p.order_id = any(@order_ids::uuid[]) and p.status = 'pending' and p.ask_at
 select id, channel, account, amount, currency
 from payments
 where order_id = @order_id and status = 'succeeded';
+
+-- name: PaymentIDs :many
+-- A page of attempts, and of the notices that belong to none. Each channel and each status is looked up by itself, along
+-- payments_list, and so is the list of channels: as many looks as there are channels, whatever there is in the table.
+with recursive channels as (
+    (select p.channel from payments p order by p.channel limit 1)
+    union all
+    select (select p.channel from payments p where p.channel > c.channel order by p.channel limit 1)
+    from channels c
+    where c.channel is not null
+)
+select page.id::uuid as id
+from (select attempt.id
+      from channels c
+      cross join (select unnest(@statuses::text[]) as status) as s
+      cross join lateral (
+          select p.id
+          from payments p
+          where (p.channel, p.status, p.id) < (c.channel, s.status, @before::uuid)
+            and (p.channel, p.status, p.id) >= (c.channel, s.status, '00000000-0000-0000-0000-000000000000'::uuid)
+          order by p.channel desc, p.status desc, p.id desc
+          limit @max_rows
+      ) as attempt
+      where c.channel is not null and (@channel::text = '' or c.channel = @channel::text)
+      union all
+      (select e.id
+       from payment_events e
+       where e.outcome not in ('applied', 'repeated', 'ignored')
+         and (e.outcome, e.id) < ('unmatched', @before::uuid)
+         and (e.outcome, e.id) >= ('unmatched', '00000000-0000-0000-0000-000000000000'::uuid)
+         and @unmatched::boolean and (@channel::text = '' or e.channel = @channel::text)
+       order by e.outcome desc, e.id desc
+       limit @max_rows)) as page
+order by page.id desc
+limit @max_rows;
+
+-- name: PaymentExceptionIDs :many
+-- A page of payments by their latest notice with one of the outcomes: an old attempt's comes where a person looks first.
+select found.id::uuid as id, found.payment_id
+from (select unnest(@outcomes::text[]) as outcome) as o
+cross join lateral (
+    select e.id, e.payment_id
+    from payment_events e
+    where e.outcome not in ('applied', 'repeated', 'ignored')
+      and (e.outcome, e.id) < (o.outcome, @before::uuid)
+      and (e.outcome, e.id) >= (o.outcome, '00000000-0000-0000-0000-000000000000'::uuid)
+      and (@channel::text = '' or e.channel = @channel::text)
+      and (@status::text = ''
+           or coalesce((select p.status from payments p where p.id = e.payment_id), 'exception') = @status::text)
+      and (select later.id
+           from payment_events later
+           where later.payment_id = e.payment_id and later.outcome = any(@outcomes::text[]) and later.id > e.id
+           limit 1) is null
+    order by e.outcome desc, e.id desc
+    limit @max_rows
+) as found
+order by found.id desc
+limit @max_rows;
+
+-- name: PaymentByIDs :many
+select id, order_id, channel, account, status, created_at, succeeded_at, amount, currency
+from payments
+where id = any(@ids::uuid[]);
+
+-- name: PaymentExceptions :many
+-- The notices that need a person: those of some attempts, and some of those that belong to none. Never their bodies.
+select e.id, e.channel, e.account, e.event_id, e.payment_id, e.type, e.amount, e.currency, e.outcome, e.occurred_at, e.received_at
+from payment_events e
+where e.payment_id = any(@ids::uuid[]) and (e.outcome not in ('applied', 'repeated', 'ignored')) is true
+union all
+select e.id, e.channel, e.account, e.event_id, e.payment_id, e.type, e.amount, e.currency, e.outcome, e.occurred_at, e.received_at
+from payment_events e
+where e.outcome = 'unmatched' and e.outcome not in ('applied', 'repeated', 'ignored') and e.id = any(@ids::uuid[])
+order by id;

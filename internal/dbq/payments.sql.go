@@ -12,19 +12,68 @@ import (
 	"github.com/google/uuid"
 )
 
+const paymentByIDs = `-- name: PaymentByIDs :many
+select id, order_id, channel, account, status, created_at, succeeded_at, amount, currency
+from payments
+where id = any($1::uuid[])
+`
+
+type PaymentByIDsRow struct {
+	ID          uuid.UUID
+	OrderID     uuid.UUID
+	Channel     string
+	Account     string
+	Status      string
+	CreatedAt   time.Time
+	SucceededAt *time.Time
+	Amount      int64
+	Currency    string
+}
+
+func (q *Queries) PaymentByIDs(ctx context.Context, ids []uuid.UUID) ([]PaymentByIDsRow, error) {
+	rows, err := q.db.Query(ctx, paymentByIDs, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []PaymentByIDsRow
+	for rows.Next() {
+		var i PaymentByIDsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrderID,
+			&i.Channel,
+			&i.Account,
+			&i.Status,
+			&i.CreatedAt,
+			&i.SucceededAt,
+			&i.Amount,
+			&i.Currency,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const paymentEventInsert = `-- name: PaymentEventInsert :many
-insert into payment_events (channel, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, received_at)
-select $1, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, $2::timestamptz
-from (select unnest($3::text[]) as account,
-             unnest($4::text[]) as event_id,
-             nullif(unnest($5::uuid[]), '00000000-0000-0000-0000-000000000000') as payment_id,
-             nullif(unnest($6::uuid[]), '00000000-0000-0000-0000-000000000000') as order_id,
-             unnest($7::text[]) as type,
-             unnest($8::bigint[]) as amount,
-             unnest($9::text[]) as currency,
-             unnest($10::text[]) as outcome,
-             unnest($11::bytea[]) as body,
-             unnest($12::timestamptz[]) as occurred_at) as notice
+insert into payment_events (id, channel, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, received_at)
+select id, $1, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, $2::timestamptz
+from (select unnest($3::uuid[]) as id,
+             unnest($4::text[]) as account,
+             unnest($5::text[]) as event_id,
+             nullif(unnest($6::uuid[]), '00000000-0000-0000-0000-000000000000') as payment_id,
+             nullif(unnest($7::uuid[]), '00000000-0000-0000-0000-000000000000') as order_id,
+             unnest($8::text[]) as type,
+             unnest($9::bigint[]) as amount,
+             unnest($10::text[]) as currency,
+             unnest($11::text[]) as outcome,
+             unnest($12::bytea[]) as body,
+             unnest($13::timestamptz[]) as occurred_at) as notice
 order by account, event_id
 on conflict (channel, account, event_id) do nothing
 returning event_id
@@ -33,6 +82,7 @@ returning event_id
 type PaymentEventInsertParams struct {
 	Channel    string
 	ReceivedAt time.Time
+	IDs        []uuid.UUID
 	Accounts   []string
 	EventIds   []string
 	PaymentIds []uuid.UUID
@@ -50,6 +100,7 @@ func (q *Queries) PaymentEventInsert(ctx context.Context, arg PaymentEventInsert
 	rows, err := q.db.Query(ctx, paymentEventInsert,
 		arg.Channel,
 		arg.ReceivedAt,
+		arg.IDs,
 		arg.Accounts,
 		arg.EventIds,
 		arg.PaymentIds,
@@ -117,6 +168,197 @@ func (q *Queries) PaymentEventsKnown(ctx context.Context, arg PaymentEventsKnown
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const paymentExceptionIDs = `-- name: PaymentExceptionIDs :many
+select found.id::uuid as id, found.payment_id
+from (select unnest($1::text[]) as outcome) as o
+cross join lateral (
+    select e.id, e.payment_id
+    from payment_events e
+    where e.outcome not in ('applied', 'repeated', 'ignored')
+      and (e.outcome, e.id) < (o.outcome, $2::uuid)
+      and (e.outcome, e.id) >= (o.outcome, '00000000-0000-0000-0000-000000000000'::uuid)
+      and ($3::text = '' or e.channel = $3::text)
+      and ($4::text = ''
+           or coalesce((select p.status from payments p where p.id = e.payment_id), 'exception') = $4::text)
+      and (select later.id
+           from payment_events later
+           where later.payment_id = e.payment_id and later.outcome = any($1::text[]) and later.id > e.id
+           limit 1) is null
+    order by e.outcome desc, e.id desc
+    limit $5
+) as found
+order by found.id desc
+limit $5
+`
+
+type PaymentExceptionIDsParams struct {
+	Outcomes []string
+	Before   uuid.UUID
+	Channel  string
+	Status   string
+	MaxRows  int32
+}
+
+type PaymentExceptionIDsRow struct {
+	ID        uuid.UUID
+	PaymentID *uuid.UUID
+}
+
+// A page of payments by their latest notice with one of the outcomes: an old attempt's comes where a person looks first.
+func (q *Queries) PaymentExceptionIDs(ctx context.Context, arg PaymentExceptionIDsParams) ([]PaymentExceptionIDsRow, error) {
+	rows, err := q.db.Query(ctx, paymentExceptionIDs,
+		arg.Outcomes,
+		arg.Before,
+		arg.Channel,
+		arg.Status,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []PaymentExceptionIDsRow
+	for rows.Next() {
+		var i PaymentExceptionIDsRow
+		if err := rows.Scan(&i.ID, &i.PaymentID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const paymentExceptions = `-- name: PaymentExceptions :many
+select e.id, e.channel, e.account, e.event_id, e.payment_id, e.type, e.amount, e.currency, e.outcome, e.occurred_at, e.received_at
+from payment_events e
+where e.payment_id = any($1::uuid[]) and (e.outcome not in ('applied', 'repeated', 'ignored')) is true
+union all
+select e.id, e.channel, e.account, e.event_id, e.payment_id, e.type, e.amount, e.currency, e.outcome, e.occurred_at, e.received_at
+from payment_events e
+where e.outcome = 'unmatched' and e.outcome not in ('applied', 'repeated', 'ignored') and e.id = any($1::uuid[])
+order by id
+`
+
+type PaymentExceptionsRow struct {
+	ID         uuid.UUID
+	Channel    string
+	Account    string
+	EventID    string
+	PaymentID  *uuid.UUID
+	Type       string
+	Amount     int64
+	Currency   string
+	Outcome    string
+	OccurredAt time.Time
+	ReceivedAt time.Time
+}
+
+// The notices that need a person: those of some attempts, and some of those that belong to none. Never their bodies.
+func (q *Queries) PaymentExceptions(ctx context.Context, ids []uuid.UUID) ([]PaymentExceptionsRow, error) {
+	rows, err := q.db.Query(ctx, paymentExceptions, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []PaymentExceptionsRow
+	for rows.Next() {
+		var i PaymentExceptionsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Channel,
+			&i.Account,
+			&i.EventID,
+			&i.PaymentID,
+			&i.Type,
+			&i.Amount,
+			&i.Currency,
+			&i.Outcome,
+			&i.OccurredAt,
+			&i.ReceivedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const paymentIDs = `-- name: PaymentIDs :many
+with recursive channels as (
+    (select p.channel from payments p order by p.channel limit 1)
+    union all
+    select (select p.channel from payments p where p.channel > c.channel order by p.channel limit 1)
+    from channels c
+    where c.channel is not null
+)
+select page.id::uuid as id
+from (select attempt.id
+      from channels c
+      cross join (select unnest($1::text[]) as status) as s
+      cross join lateral (
+          select p.id
+          from payments p
+          where (p.channel, p.status, p.id) < (c.channel, s.status, $2::uuid)
+            and (p.channel, p.status, p.id) >= (c.channel, s.status, '00000000-0000-0000-0000-000000000000'::uuid)
+          order by p.channel desc, p.status desc, p.id desc
+          limit $3
+      ) as attempt
+      where c.channel is not null and ($4::text = '' or c.channel = $4::text)
+      union all
+      (select e.id
+       from payment_events e
+       where e.outcome not in ('applied', 'repeated', 'ignored')
+         and (e.outcome, e.id) < ('unmatched', $2::uuid)
+         and (e.outcome, e.id) >= ('unmatched', '00000000-0000-0000-0000-000000000000'::uuid)
+         and $5::boolean and ($4::text = '' or e.channel = $4::text)
+       order by e.outcome desc, e.id desc
+       limit $3)) as page
+order by page.id desc
+limit $3
+`
+
+type PaymentIDsParams struct {
+	Statuses  []string
+	Before    uuid.UUID
+	MaxRows   int32
+	Channel   string
+	Unmatched bool
+}
+
+// A page of attempts, and of the notices that belong to none. Each channel and each status is looked up by itself, along
+// payments_list, and so is the list of channels: as many looks as there are channels, whatever there is in the table.
+func (q *Queries) PaymentIDs(ctx context.Context, arg PaymentIDsParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, paymentIDs,
+		arg.Statuses,
+		arg.Before,
+		arg.MaxRows,
+		arg.Channel,
+		arg.Unmatched,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

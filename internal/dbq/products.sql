@@ -16,6 +16,9 @@ from products p
 join stock s on s.product_id = p.id
 where p.sku = @sku;
 
+-- name: ProductIDBySKU :one
+select id from products where sku = @sku;
+
 -- name: ProductList :many
 select p.id, p.sku, p.name, p.kind, p.status, p.price_amount, p.price_currency, s.low_stock_at, p.created_at,
        p.updated_at, s.available

@@ -53,6 +53,17 @@ func (q *Queries) ProductBySKU(ctx context.Context, sku string) (ProductBySKURow
 	return i, err
 }
 
+const productIDBySKU = `-- name: ProductIDBySKU :one
+select id from products where sku = $1
+`
+
+func (q *Queries) ProductIDBySKU(ctx context.Context, sku string) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, productIDBySKU, sku)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
+}
+
 const productInsert = `-- name: ProductInsert :execrows
 with made as (
     insert into products (id, sku, name, kind, price_amount, price_currency, created_at, updated_at)

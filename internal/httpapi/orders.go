@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -73,7 +74,10 @@ func (s *Server) registerOrders() {
 	handle(s, operation{
 		Operation: huma.Operation{
 			OperationID: "list-orders", Method: http.MethodGet, Path: "/v1/orders", Tags: []string{tagOrders},
-			Summary: "List orders", Description: "Newest first. contact finds the orders of one telephone number or e-mail address.",
+			Summary: "Search orders",
+			Description: "Newest first. All conditions can be combined, and an order has to match each. One call looks at 10,000 orders at " +
+				"most, so a page of a rare combination (the canceled orders of a product that sells well) may be short or empty though there " +
+				"is a next_cursor: go on until it is null.",
 		},
 		Auth: needs(access.OrdersRead), Faults: []string{"cursor_invalid", "phone_invalid"},
 	}, s.listOrders)
@@ -205,14 +209,22 @@ func refused(ctx context.Context, err error) batchResult {
 type listOrdersInput struct {
 	PageQuery
 
-	Status  string `query:"status" enum:"pending_payment,on_hold,processing,completed,canceled,expired" example:"on_hold" doc:"Only orders of this status."`
-	Contact string `query:"contact" maxLength:"254" example:"+8613800138000" doc:"Only orders of this telephone number or e-mail address."`
+	Status     string    `query:"status" enum:"pending_payment,on_hold,processing,completed,canceled,expired" example:"on_hold" doc:"Only orders of this status."`
+	Contact    string    `query:"contact" maxLength:"254" example:"+8613800138000" doc:"Only orders of this telephone number or e-mail address."`
+	Number     string    `query:"number" maxLength:"32" example:"261121-7K3M9XQ2WD" doc:"Only the order of this number, in upper or lower case."`
+	SKU        string    `query:"sku" maxLength:"64" example:"game-card-100" doc:"Only orders with this product on one of their lines."`
+	Payment    string    `query:"payment" maxLength:"255" example:"0193b4a1-7c1e-7cc3-a4ab-6cf4a1f0b3d2" doc:"Only the order of this payment: its id, or the event id of one of its notices."`
+	PlacedFrom time.Time `query:"placed_from" example:"2025-01-02T00:00:00Z" doc:"Only orders that were placed then or later."`
+	PlacedTo   time.Time `query:"placed_to" example:"2025-01-03T00:00:00Z" doc:"Only orders that were placed before."`
 }
 
 type listOrdersOutput struct{ Body listBody[Order] }
 
 func (s *Server) listOrders(ctx context.Context, in *listOrdersInput) (*listOrdersOutput, error) {
-	orders, next, err := s.deps.Orders.List(ctx, ordering.ListParams{Status: in.Status, Cursor: in.Cursor, Limit: in.Limit}, in.Contact)
+	orders, next, err := s.deps.Orders.List(ctx, ordering.ListParams{
+		Number: in.Number, Payment: in.Payment, SKU: in.SKU, Status: in.Status, PlacedFrom: in.PlacedFrom, PlacedTo: in.PlacedTo,
+		Cursor: in.Cursor, Limit: in.Limit,
+	}, in.Contact)
 	if err != nil {
 		return nil, err
 	}

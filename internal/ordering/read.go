@@ -8,7 +8,6 @@ import (
 
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/fault"
-	"github.com/vendbox/vendbox/internal/paging"
 )
 
 // Get returns an order, or the fault order_not_found.
@@ -27,73 +26,6 @@ func Get(ctx context.Context, db dbq.DBTX, id uuid.UUID) (*Order, error) {
 // GetMany returns those of the orders that exist.
 func GetMany(ctx context.Context, db dbq.DBTX, ids []uuid.UUID) (map[uuid.UUID]*Order, error) {
 	return load(ctx, dbq.New(db), ids)
-}
-
-// ListParams of List. At most one of the two fingerprints is given.
-type ListParams struct {
-	Status           string // "": any
-	PhoneFingerprint []byte // nil: any
-	EmailFingerprint []byte // nil: any
-	Cursor           string // "": the first page
-	Limit            int
-}
-
-// List returns a page of orders, the newest first, and the cursor of the next, empty on the last. Errors: cursor_invalid.
-func List(ctx context.Context, db dbq.DBTX, p ListParams) ([]*Order, string, error) {
-	page, err := paging.Parse(p.Cursor, p.Limit)
-	if err != nil {
-		return nil, "", err
-	}
-	q := dbq.New(db)
-	rows, err := listRows(ctx, q, p, page)
-	if err != nil {
-		return nil, "", err
-	}
-	rows, next := paging.Cut(page, rows, func(row dbq.OrderByIDsRow) uuid.UUID { return row.ID })
-	byID := make(map[uuid.UUID]*Order, len(rows))
-	orders := make([]*Order, len(rows))
-	for i, row := range rows {
-		orders[i] = fromRow(row)
-		byID[row.ID] = orders[i]
-	}
-	return orders, next, loadItems(ctx, q, byID)
-}
-
-func listRows(ctx context.Context, q *dbq.Queries, p ListParams, page paging.Page) ([]dbq.OrderByIDsRow, error) {
-	switch {
-	case p.PhoneFingerprint != nil:
-		rows, err := q.OrderListByPhone(ctx, dbq.OrderListByPhoneParams{
-			Fingerprint: p.PhoneFingerprint, Before: page.Before, Status: p.Status, MaxRows: page.MaxRows,
-		})
-		return convertRows(rows, err)
-	case p.EmailFingerprint != nil:
-		rows, err := q.OrderListByEmail(ctx, dbq.OrderListByEmailParams{
-			Fingerprint: p.EmailFingerprint, Before: page.Before, Status: p.Status, MaxRows: page.MaxRows,
-		})
-		return convertRows(rows, err)
-	case p.Status != "":
-		rows, err := q.OrderListByStatus(ctx, dbq.OrderListByStatusParams{Status: p.Status, Before: page.Before, MaxRows: page.MaxRows})
-		return convertRows(rows, err)
-	default:
-		rows, err := q.OrderList(ctx, dbq.OrderListParams{Before: page.Before, MaxRows: page.MaxRows})
-		return convertRows(rows, err)
-	}
-}
-
-// The queries select the same columns, so sqlc's row types convert into each other.
-type orderRow interface {
-	dbq.OrderListByPhoneRow | dbq.OrderListByEmailRow | dbq.OrderListByStatusRow | dbq.OrderListRow
-}
-
-func convertRows[R orderRow](rows []R, err error) ([]dbq.OrderByIDsRow, error) {
-	if err != nil {
-		return nil, err
-	}
-	converted := make([]dbq.OrderByIDsRow, len(rows))
-	for i, row := range rows {
-		converted[i] = dbq.OrderByIDsRow(row)
-	}
-	return converted, nil
 }
 
 func load(ctx context.Context, q *dbq.Queries, ids []uuid.UUID) (map[uuid.UUID]*Order, error) {

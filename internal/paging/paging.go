@@ -37,7 +37,7 @@ func Parse(cursor string, limit int) (Page, error) {
 	if err == nil {
 		page.Before, err = uuid.FromBytes(raw)
 	}
-	if err == nil && format(page.Before) != cursor { // base64 reads over line ends and stray bits
+	if err == nil && Cursor(page.Before) != cursor { // base64 reads over line ends and stray bits
 		err = errors.New("paging: a cursor written in another way than ours")
 	}
 	if err != nil {
@@ -52,8 +52,9 @@ func Cut[R any](page Page, rows []R, id func(R) uuid.UUID) (kept []R, next strin
 	if len(rows) <= size {
 		return rows, ""
 	}
-	return rows[:size], format(id(rows[size-1]))
+	return rows[:size], Cursor(id(rows[size-1]))
 }
 
-// format makes the cursor: the id of the page's last row, in other clothes so that nobody builds on it.
-func format(id uuid.UUID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+// Cursor makes the cursor of what comes after an id: the id in other clothes, so that nobody builds on it. Lists use Cut;
+// this is for a search that stops before its page is full.
+func Cursor(id uuid.UUID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }

@@ -295,6 +295,7 @@ func (b *application) inboxColumns() dbq.PaymentEventInsertParams {
 		if row.matched {
 			paymentID = row.notice.PaymentID
 		}
+		p.IDs = append(p.IDs, uuid.Must(uuid.NewV7()))
 		p.Accounts = append(p.Accounts, row.notice.Account)
 		p.EventIds = append(p.EventIds, row.notice.EventID)
 		p.PaymentIds = append(p.PaymentIds, paymentID)

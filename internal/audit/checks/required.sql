@@ -23,7 +23,7 @@ with required (promise, rel, name, kind, cols) as (values
     ('I8', 'webhook_deliveries', 'webhook_deliveries_finished_has_time', 'check', null),
     ('I8', 'webhook_deliveries', 'webhook_deliveries_pending_has_next', 'check', null),
     ('I9', 'payments', 'payments_applied_once', 'index', 'order_id'),
-    ('I9', 'payment_events', 'payment_events_pkey', 'key', 'channel,account,event_id'),
+    ('I9', 'payment_events', 'payment_events_pkey', 'key', 'event_id,account,channel'),
     ('I9', 'payment_events', 'payment_events_outcome_check', 'check', null),
     ('I9', 'orders', 'orders_unpaid_holds_nothing', 'check', null),
     ('I10', 'orders', 'orders_paid_in_full', 'check', null),
