@@ -19,6 +19,7 @@ const (
 	OrdersRead      Scope = "orders:read"
 	OrdersWrite     Scope = "orders:write"
 	OrdersManage    Scope = "orders:manage"
+	PaymentsRead    Scope = "payments:read"
 	PaymentsWrite   Scope = "payments:write"
 	EventsRead      Scope = "events:read"
 	EventsWrite     Scope = "events:write"
@@ -47,6 +48,7 @@ func Scopes() []ScopeInfo {
 		{OrdersRead, "List and read orders. It does not show card codes."},
 		{OrdersWrite, "Place orders."},
 		{OrdersManage, "Cancel, hold, release, reject and refund orders; read refunds and settle them; read risk assessments."},
+		{PaymentsRead, "List and read payments and what is wrong with them."},
 		{PaymentsWrite, "Start payments."},
 		{EventsRead, "Read the event feed."},
 		{EventsWrite, "Append events of your own."},

@@ -16,6 +16,7 @@ func (s *Server) routes() {
 	s.registerPayments()
 	s.registerRefunds()
 	s.registerReconciliation()
+	s.registerPaymentRecords()
 	s.registerEvents()
 	s.registerWebhookEndpoints()
 	s.registerWebhookDeliveries()

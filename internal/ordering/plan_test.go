@@ -41,13 +41,14 @@ func history(t *testing.T, pool *pgxpool.Pool, n int) {
 			            when k % 25 = 9 then 'expired' else 'completed' end as status
 			from generate_series(1, $n) k`,
 		`insert into orders (id, number, status, payment_status, fulfillment_status, hold_reason, currency, total_amount, paid_amount,
-		                     phone_fingerprint, locale, api_key_id, placed_at, expires_at, paid_at, completed_at)
+		                     phone_fingerprint, locale, api_key_id, placed_at, expires_at, paid_at, completed_at, closed_at)
 			select id, to_char(at, 'YYMMDD') || '-' || lpad(k::text, 10, '0'), status,
 			       case status when 'completed' then 'paid' else 'unpaid' end,
 			       case status when 'completed' then 'fulfilled' else 'unfulfilled' end,
 			       case status when 'on_hold' then 'wrong_amount' end, 'CNY', 100, case status when 'completed' then 100 else 0 end,
 			       decode(md5('phone' || k % ($n / 10)), 'hex'), 'en', md5('key')::uuid, at, at + interval '30 minutes',
-			       case status when 'completed' then at end, case status when 'completed' then at end
+			       case status when 'completed' then at end, case status when 'completed' then at end,
+			       case when status in ('canceled', 'expired') then at end
 			from placed`,
 		`insert into order_items (order_id, line, product_id, sku, name, kind, quantity, unit_price_amount)
 			select id, 1, md5('p' || product)::uuid, 'sku-' || product, 'Product', 'card', 1, 100 from placed`,
@@ -144,7 +145,7 @@ func TestSearchesHaveIndexes(t *testing.T) {
 func (b *bundle) rareSearch(t *testing.T, hot int) {
 	t.Helper()
 	var oldest uuid.UUID
-	require.NoError(t, b.pool.QueryRow(t.Context(), `update orders set status = 'canceled', payment_status = 'unpaid', paid_amount = 0,
+	require.NoError(t, b.pool.QueryRow(t.Context(), `update orders set status = 'canceled', closed_at = now(), payment_status = 'unpaid', paid_amount = 0,
 		fulfillment_status = 'unfulfilled' where id = (select order_id from order_items where sku = 'sku-0' order by order_id limit 1)
 		returning id`).Scan(&oldest))
 	p := ordering.ListParams{SKU: "sku-0", Status: "canceled", Limit: 5}
