@@ -21,7 +21,6 @@ import (
 	"github.com/vendbox/vendbox/internal/live"
 	"github.com/vendbox/vendbox/internal/ordering"
 	"github.com/vendbox/vendbox/internal/outbox"
-	"github.com/vendbox/vendbox/internal/pgdb"
 	"github.com/vendbox/vendbox/internal/pgtest"
 	"github.com/vendbox/vendbox/internal/relay"
 )
@@ -55,7 +54,7 @@ func setup(t *testing.T) *bundle {
 		SKU: "a", Name: "A", Kind: inventory.KindCounted, Price: inventory.Money{Amount: 100, Currency: "CNY"},
 	})
 	require.NoError(t, err)
-	require.NoError(t, pgdb.InTx(t.Context(), b.pool, func(tx pgx.Tx) error {
+	require.NoError(t, b.quiet.InTx(t.Context(), func(tx *outbox.Tx) error {
 		_, err := stock.Adjust(t.Context(), tx, "a", 10_000, "opening", "test")
 		return err
 	}))

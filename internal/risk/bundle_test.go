@@ -108,7 +108,7 @@ func (b *bundle) pass(d time.Duration) {
 
 func (b *bundle) restock(units int64) {
 	b.t.Helper()
-	require.NoError(b.t, pgdb.InTx(b.t.Context(), b.pool, func(tx pgx.Tx) error {
+	require.NoError(b.t, b.box.InTx(b.t.Context(), func(tx *outbox.Tx) error {
 		_, err := b.stock.Adjust(b.t.Context(), tx, "a", units, "test", "test")
 		return err
 	}))
