@@ -3,7 +3,6 @@ package audit_test
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -381,22 +380,6 @@ func TestCorruptions(t *testing.T) {
 			}
 		})
 	}
-}
-
-func names(check audit.Check, id *string, what string) bool {
-	for _, o := range check.Offenders {
-		if (id == nil || o.ID == *id) && strings.Contains(o.What, what) {
-			return true
-		}
-	}
-	return false
-}
-
-func table(t *testing.T, report audit.Report) string {
-	t.Helper()
-	var b strings.Builder
-	require.NoError(t, report.Table(&b))
-	return b.String()
 }
 
 func TestManyOffenders(t *testing.T) {

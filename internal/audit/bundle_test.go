@@ -181,3 +181,19 @@ func (b *bundle) audit(t *testing.T) audit.Report {
 	require.NoError(t, err)
 	return report
 }
+
+func names(check audit.Check, id *string, what string) bool {
+	for _, o := range check.Offenders {
+		if (id == nil || o.ID == *id) && strings.Contains(o.What, what) {
+			return true
+		}
+	}
+	return false
+}
+
+func table(t *testing.T, report audit.Report) string {
+	t.Helper()
+	var b strings.Builder
+	require.NoError(t, report.Table(&b))
+	return b.String()
+}

@@ -36,7 +36,8 @@ func (s *Server) registerReconciliation() {
 			OperationID: "list-reconciliation", Method: http.MethodGet, Path: "/v1/reconciliation", Tags: []string{tagPayments},
 			Summary: "List differences in the books",
 			Description: "What reconciliation found, newest first: broken promises of the audit, paid orders that are not delivered, refunds " +
-				"that do not end, money in doubt, and what differs from a gateway's settlement file. It runs every six hours, and by vendbox reconcile.",
+				"that do not end, money in doubt, and what differs from a gateway's settlement file. It runs every six hours, and by " +
+				"vendbox reconcile.",
 		},
 		Auth: needs(access.OrdersManage), Faults: []string{"cursor_invalid"},
 	}, s.listReconciliation)

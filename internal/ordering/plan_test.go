@@ -146,7 +146,8 @@ func (b *bundle) rareSearch(t *testing.T, hot int) {
 	t.Helper()
 	var oldest uuid.UUID
 	require.NoError(t, b.pool.QueryRow(t.Context(), `update orders
-		set status = 'canceled', closed_at = now(), payment_status = 'unpaid', paid_amount = 0, fulfillment_status = 'unfulfilled' where id = (select order_id from order_items where sku = 'sku-0' order by order_id limit 1)
+		set status = 'canceled', closed_at = now(), payment_status = 'unpaid', paid_amount = 0, fulfillment_status = 'unfulfilled'
+		where id = (select order_id from order_items where sku = 'sku-0' order by order_id limit 1)
 		returning id`).Scan(&oldest))
 	p := ordering.ListParams{SKU: "sku-0", Status: "canceled", Limit: 5}
 	var found []uuid.UUID
