@@ -1,6 +1,8 @@
 package channeltest
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	"github.com/google/uuid"
@@ -69,6 +71,38 @@ func appliesQueried(t *testing.T, b *bundle) {
 	require.Equal(t, payments.Repeated, outcome)
 	require.Equal(t, payments.Repeated, b.receive(t, b.Notice(t, attempt, attempt.Amount.Amount)), "the notice comes after all")
 	b.requirePaid(t, attempt)
+}
+
+// asked notes what its gateway was asked about.
+type asked struct {
+	payments.Channel
+
+	about []payments.Attempt
+}
+
+func (a *asked) Query(ctx context.Context, attempt payments.Attempt) (payments.Notice, bool, error) {
+	a.about = append(a.about, attempt)
+	querier, ok := a.Channel.(payments.Querier)
+	if !ok {
+		return payments.Notice{}, false, errors.New("cannot be asked")
+	}
+	return querier.Query(ctx, attempt)
+}
+
+func findsLost(t *testing.T, b *bundle) {
+	t.Helper()
+	attempt := b.attempt(t)
+	b.Pay(attempt)
+	_, err := b.pool.Exec(t.Context(), `update payments set ask_at = now() - interval '1 s'`)
+	require.NoError(t, err)
+	channel := &asked{Channel: b.Channel}
+	found, err := b.process(t, channel).AskGateways(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, found)
+	b.requirePaid(t, attempt)
+	require.Len(t, channel.about, 1)
+	require.Equal(t, attempt.Reference, channel.about[0].Reference)
+	require.Equal(t, attempt.Account, channel.about[0].Account)
 }
 
 func queriesNothing(t *testing.T, b *bundle) {

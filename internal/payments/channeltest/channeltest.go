@@ -67,6 +67,7 @@ func Run(t *testing.T, database func(t testing.TB) *pgxpool.Pool, setup func(t *
 		"the wrong amount is recorded":               recordsWrongAmount,
 		"query":                                      queries,
 		"query finds a payment whose notice is lost": appliesQueried,
+		"a lost notice is found by asking":           findsLost,
 		"query while the gateway is down":            queriesNothing,
 		"money goes back once":                       refundsOnce,
 	} {
