@@ -26,6 +26,9 @@ type shelf struct {
 	stock *inventory.Service
 	id    uuid.UUID
 	sku   string
+
+	mu     sync.Mutex
+	placed []uuid.UUID // orders that may still be canceled
 }
 
 func (b *bundle) shelf(ctx context.Context, t require.TestingT, stock *inventory.Service) *shelf {
@@ -34,20 +37,23 @@ func (b *bundle) shelf(ctx context.Context, t require.TestingT, stock *inventory
 		SKU: sku, Name: "Shelf", Kind: inventory.KindCounted, Price: ordering.Money{Amount: 100, Currency: "CNY"},
 	})
 	require.NoError(t, err)
-	return &shelf{b, stock, product.ID, sku}
+	return &shelf{bundle: b, stock: stock, id: product.ID, sku: sku}
 }
 
-// move is one change of a shelf: units ordered, units given or taken by hand, or another low mark (-1: none).
+// move is one change of a shelf: units ordered, the units of the latest order given back, units given or taken by hand, or
+// another low mark (-1: none).
 type move struct {
 	kind  string
 	units int64
 }
 
 var moves = rapid.Custom(func(t *rapid.T) move {
-	kind := rapid.SampledFrom([]string{"order", "order", "adjust", "low"}).Draw(t, "kind")
+	kind := rapid.SampledFrom([]string{"order", "order", "cancel", "adjust", "low"}).Draw(t, "kind")
 	switch kind {
 	case "order":
 		return move{kind, rapid.Int64Range(1, 4).Draw(t, "units")}
+	case "cancel":
+		return move{kind, 0}
 	case "adjust":
 		return move{kind, rapid.SampledFrom([]int64{-3, -1, 1, 2, 5, 9}).Draw(t, "delta")}
 	default:
@@ -60,7 +66,21 @@ func (s *shelf) do(ctx context.Context, m move) error {
 	var err error
 	switch m.kind {
 	case "order":
-		_, err = s.service.Place(ctx, ordering.Request{Lines: []ordering.Line{{SKU: s.sku, Quantity: int(m.units)}}}, s.caller)
+		var order ordering.Placed
+		order, err = s.service.Place(ctx, ordering.Request{Lines: []ordering.Line{{SKU: s.sku, Quantity: int(m.units)}}}, s.caller)
+		if err == nil {
+			s.mu.Lock()
+			s.placed = append(s.placed, order.Order.ID)
+			s.mu.Unlock()
+		}
+	case "cancel":
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.placed) > 0 {
+			last := len(s.placed) - 1
+			_, err = s.service.Cancel(ctx, s.placed[last], ordering.By{Actor: "test"})
+			s.placed = s.placed[:last]
+		}
 	case "adjust":
 		_, err = s.stock.AdjustStock(ctx, s.sku, m.units, "count", "test")
 	case "low":
