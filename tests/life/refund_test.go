@@ -227,7 +227,8 @@ func TestARefusedRefundIsSettledByAPerson(t *testing.T) {
 func TestAManualRefund(t *testing.T) {
 	t.Parallel()
 	b, id := delivered(t)
-	service := payments.NewService(b.pool, b.box, b.clock.now, payments.NewSandbox(b.clock.now, secret))
+	withoutRefunds := struct{ payments.Channel }{payments.NewSandbox(b.clock.now, secret)}
+	service := payments.NewService(b.pool, b.box, b.clock.now, withoutRefunds)
 	t.Cleanup(service.Close)
 	r, err := service.Refund(t.Context(), id, payments.RefundRequest{By: operator})
 	require.NoError(t, err)
