@@ -18,4 +18,9 @@ create table reconciliation_entries (
 );
 -- gone: a later run did not see it any more. resolved: a person says so.
 create unique index reconciliation_open on reconciliation_entries (scope, kind, subject, what) where status = 'open';
+-- A resolved fact is looked for before it is opened again.
+create index reconciliation_resolved on reconciliation_entries (scope, kind, subject) where status = 'resolved';
+-- A gateway's day.
+create index payments_settled on payments (channel, succeeded_at) where status = 'succeeded';
+create index refunds_finished on refunds (finished_at) where status = 'succeeded';
 create index reconciliation_status on reconciliation_entries (status, id);

@@ -19,16 +19,16 @@ import (
 type reconcileCmd struct {
 	config.Database `embed:""`
 
-	From       string `help:"Begin of the time to compare: 2026-01-02 (UTC) or 2026-01-02T03:04:05Z. Default: a day before --to." placeholder:"TIME"`
-	To         string `help:"Its end. Default: now." placeholder:"TIME"`
-	Settlement string `help:"Compare with this settlement file (CSV) of a gateway." type:"existingfile" placeholder:"FILE"`
-	Channel    string `help:"The payment channel of the settlement file." placeholder:"NAME"`
-	PaymentCol string `name:"payment-column" help:"The file's column with our payment ids." default:"payment_id" placeholder:"NAME"`
-	AmountCol  string `name:"amount-column" help:"Its column with amounts, as decimals." default:"amount" placeholder:"NAME"`
-	CurrencyCo string `name:"currency-column" help:"Its column with currencies, if it has one." default:"currency" placeholder:"NAME"`
-	TypeCol    string `name:"type-column" help:"Its column that tells refunds, if it has one." default:"type" placeholder:"NAME"`
-	Currency   string `help:"Currency of lines that name none." default:"CNY" placeholder:"CODE"`
-	JSON       bool   `name:"json" help:"Print JSON."`
+	From        string `help:"Begin of the time to compare: 2026-01-02 (UTC) or 2026-01-02T03:04:05Z. Default: a day before --to." placeholder:"TIME"`
+	To          string `help:"Its end. Default: now." placeholder:"TIME"`
+	Settlement  string `help:"Compare with this settlement file (CSV) of a gateway." type:"existingfile" placeholder:"FILE"`
+	Channel     string `help:"The payment channel of the settlement file." placeholder:"NAME"`
+	PaymentCol  string `name:"payment-column" help:"The file's column with our payment ids." default:"payment_id" placeholder:"NAME"`
+	AmountCol   string `name:"amount-column" help:"Its column with amounts, as decimals." default:"amount" placeholder:"NAME"`
+	CurrencyCol string `name:"currency-column" help:"Its column with currencies, if it has one." default:"currency" placeholder:"NAME"`
+	TypeCol     string `name:"type-column" help:"Its column that tells refunds, if it has one." default:"type" placeholder:"NAME"`
+	Currency    string `help:"Currency of lines that name none." default:"CNY" placeholder:"CODE"`
+	JSON        bool   `name:"json" help:"Print JSON."`
 }
 
 // Run compares and prints the differences. It exits with 1 when there are any. The running service asks the gateways; this
@@ -74,7 +74,7 @@ func (c *reconcileCmd) compare(ctx context.Context, room *reconcile.Service, fro
 	}
 	defer file.Close()
 	lines, bad, err := reconcile.ReadSettlement(file, reconcile.Columns{
-		Payment: c.PaymentCol, Amount: c.AmountCol, Currency: c.CurrencyCo, Type: c.TypeCol, Default: c.Currency,
+		Payment: c.PaymentCol, Amount: c.AmountCol, Currency: c.CurrencyCol, Type: c.TypeCol, Default: c.Currency,
 	})
 	if err != nil {
 		return reconcile.Report{}, err

@@ -155,6 +155,14 @@ where id = any(@ids::uuid[])
 order by id
 for no key update skip locked;
 
+-- name: OrderCardsPromised :many
+-- The cards that orders on their way to delivery will take, by product.
+select i.product_id, sum(i.quantity - i.fulfilled_quantity - i.returned_quantity)::bigint as due
+from orders o
+join order_items i on i.order_id = o.id
+where o.status = 'processing' and i.kind = 'card' and (i.product_id = any(@product_ids::uuid[])) is true
+group by i.product_id;
+
 -- name: OrderHeldFor :many
 -- Paid orders that wait for goods, in the order in which they were placed, without those of which it can be seen that one
 -- line's cards, or the units to be reserved for it, are not there. Each look stops where it has found enough.

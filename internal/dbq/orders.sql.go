@@ -86,6 +86,40 @@ func (q *Queries) OrderByIDs(ctx context.Context, ids []uuid.UUID) ([]OrderByIDs
 	return items, nil
 }
 
+const orderCardsPromised = `-- name: OrderCardsPromised :many
+select i.product_id, sum(i.quantity - i.fulfilled_quantity - i.returned_quantity)::bigint as due
+from orders o
+join order_items i on i.order_id = o.id
+where o.status = 'processing' and i.kind = 'card' and (i.product_id = any($1::uuid[])) is true
+group by i.product_id
+`
+
+type OrderCardsPromisedRow struct {
+	ProductID uuid.UUID
+	Due       int64
+}
+
+// The cards that orders on their way to delivery will take, by product.
+func (q *Queries) OrderCardsPromised(ctx context.Context, productIds []uuid.UUID) ([]OrderCardsPromisedRow, error) {
+	rows, err := q.db.Query(ctx, orderCardsPromised, productIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OrderCardsPromisedRow
+	for rows.Next() {
+		var i OrderCardsPromisedRow
+		if err := rows.Scan(&i.ProductID, &i.Due); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const orderDue = `-- name: OrderDue :many
 select id, expires_at
 from orders

@@ -12,7 +12,7 @@ select id, order_id from payments where id = any(@ids::uuid[]) and channel = @ch
 
 -- name: PaymentLockByIDs :many
 -- The third lock, after stock and orders.
-select id, order_id, channel, account, status, amount, currency
+select id, order_id, channel, account, status, amount, currency, coalesce(reference, '')::text as reference
 from payments
 where id = any(@ids::uuid[])
 order by id

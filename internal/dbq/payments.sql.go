@@ -402,7 +402,7 @@ func (q *Queries) PaymentInsert(ctx context.Context, arg PaymentInsertParams) er
 }
 
 const paymentLockByIDs = `-- name: PaymentLockByIDs :many
-select id, order_id, channel, account, status, amount, currency
+select id, order_id, channel, account, status, amount, currency, coalesce(reference, '')::text as reference
 from payments
 where id = any($1::uuid[])
 order by id
@@ -410,13 +410,14 @@ for no key update
 `
 
 type PaymentLockByIDsRow struct {
-	ID       uuid.UUID
-	OrderID  uuid.UUID
-	Channel  string
-	Account  string
-	Status   string
-	Amount   int64
-	Currency string
+	ID        uuid.UUID
+	OrderID   uuid.UUID
+	Channel   string
+	Account   string
+	Status    string
+	Amount    int64
+	Currency  string
+	Reference string
 }
 
 // The third lock, after stock and orders.
@@ -437,6 +438,7 @@ func (q *Queries) PaymentLockByIDs(ctx context.Context, ids []uuid.UUID) ([]Paym
 			&i.Status,
 			&i.Amount,
 			&i.Currency,
+			&i.Reference,
 		); err != nil {
 			return nil, err
 		}

@@ -12,9 +12,19 @@ import (
 	"github.com/google/uuid"
 )
 
+const reconcileChannelKnown = `-- name: ReconcileChannelKnown :one
+select exists (select from payments where channel = $1)
+`
+
+func (q *Queries) ReconcileChannelKnown(ctx context.Context, channel string) (bool, error) {
+	row := q.db.QueryRow(ctx, reconcileChannelKnown, channel)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
 const reconcilePayments = `-- name: ReconcilePayments :many
-select p.id, p.order_id, p.amount, p.currency, p.succeeded_at::timestamptz as succeeded_at,
-       coalesce((select sum(r.amount) from refunds r where r.payment_id = p.id and r.status = 'succeeded'), 0)::bigint as refunded
+select p.id, p.amount, p.currency
 from payments p
 where p.channel = $1 and p.status = 'succeeded'
   and p.succeeded_at >= $2::timestamptz and p.succeeded_at < $3::timestamptz
@@ -27,12 +37,9 @@ type ReconcilePaymentsParams struct {
 }
 
 type ReconcilePaymentsRow struct {
-	ID          uuid.UUID
-	OrderID     uuid.UUID
-	Amount      int64
-	Currency    string
-	SucceededAt time.Time
-	Refunded    int64
+	ID       uuid.UUID
+	Amount   int64
+	Currency string
 }
 
 // What was paid through a channel in a time, by our books.
@@ -45,14 +52,7 @@ func (q *Queries) ReconcilePayments(ctx context.Context, arg ReconcilePaymentsPa
 	var items []ReconcilePaymentsRow
 	for rows.Next() {
 		var i ReconcilePaymentsRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.OrderID,
-			&i.Amount,
-			&i.Currency,
-			&i.SucceededAt,
-			&i.Refunded,
-		); err != nil {
+		if err := rows.Scan(&i.ID, &i.Amount, &i.Currency); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -108,6 +108,48 @@ func (q *Queries) ReconcilePaymentsByID(ctx context.Context, arg ReconcilePaymen
 	return items, nil
 }
 
+const reconcileRefunds = `-- name: ReconcileRefunds :many
+select r.payment_id, r.currency, sum(r.amount)::bigint as amount
+from refunds r
+join payments p on p.id = r.payment_id
+where r.status = 'succeeded' and r.finished_at >= $1::timestamptz and r.finished_at < $2::timestamptz
+  and (p.channel = $3) is true
+group by r.payment_id, r.currency
+`
+
+type ReconcileRefundsParams struct {
+	FromTime time.Time
+	ToTime   time.Time
+	Channel  string
+}
+
+type ReconcileRefundsRow struct {
+	PaymentID uuid.UUID
+	Currency  string
+	Amount    int64
+}
+
+// What was given back through a channel in a time, by our books.
+func (q *Queries) ReconcileRefunds(ctx context.Context, arg ReconcileRefundsParams) ([]ReconcileRefundsRow, error) {
+	rows, err := q.db.Query(ctx, reconcileRefunds, arg.FromTime, arg.ToTime, arg.Channel)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ReconcileRefundsRow
+	for rows.Next() {
+		var i ReconcileRefundsRow
+		if err := rows.Scan(&i.PaymentID, &i.Currency, &i.Amount); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const reconcileStuck = `-- name: ReconcileStuck :many
 select 'paid_undelivered'::text as kind, o.id::text as subject, 'paid and not delivered'::text as what,
        'completed'::text as expected, (o.status || coalesce(' (' || o.hold_reason || ')', ''))::text as actual
@@ -121,7 +163,7 @@ union all
 select 'money_in_doubt', coalesce(e.order_id::text, e.channel || ' ' || e.event_id), 'payment was recorded and not applied: ' || e.outcome,
        'nothing, or a refund at the gateway', e.amount || ' ' || e.currency
 from payment_events e
-where e.outcome not in ('applied', 'repeated', 'ignored', 'late_payment')
+where e.outcome in ('wrong_amount', 'second_payment', 'order_closed', 'unmatched')
   and e.received_at >= $2::timestamptz and e.received_at < $3::timestamptz
 `
 
@@ -140,7 +182,7 @@ type ReconcileStuckRow struct {
 }
 
 // What should have moved on by itself and has not, in the words of an operator. Each part has its index: orders by status,
-// refunds by status, the exceptions of the inbox by their time.
+// refunds by status, notices by outcome.
 func (q *Queries) ReconcileStuck(ctx context.Context, arg ReconcileStuckParams) ([]ReconcileStuckRow, error) {
 	rows, err := q.db.Query(ctx, reconcileStuck, arg.StuckSince, arg.FromTime, arg.ToTime)
 	if err != nil {
@@ -170,7 +212,7 @@ func (q *Queries) ReconcileStuck(ctx context.Context, arg ReconcileStuckParams) 
 const reconciliationGone = `-- name: ReconciliationGone :execrows
 update reconciliation_entries
 set status = 'gone', closed_at = $1::timestamptz
-where scope = $2 and status = 'open' and last_seen_at < $1::timestamptz
+where scope = $2 and status = 'open' and last_seen_at < $1::timestamptz and kind <> 'money_in_doubt'
 `
 
 type ReconciliationGoneParams struct {
@@ -178,7 +220,8 @@ type ReconciliationGoneParams struct {
 	Scope  string
 }
 
-// Whatever of a scope was not seen by the run at hand has been repaired.
+// Whatever of a scope was not seen by the run at hand has been repaired; but money in doubt is looked for in a time only, and
+// stays until a person says what became of it.
 func (q *Queries) ReconciliationGone(ctx context.Context, arg ReconciliationGoneParams) (int64, error) {
 	result, err := q.db.Exec(ctx, reconciliationGone, arg.SeenAt, arg.Scope)
 	if err != nil {
@@ -283,6 +326,9 @@ select id, $1, kind, subject, what, expected, actual, suggestion, $2::timestampt
 from (select unnest($3::uuid[]) as id, unnest($4::text[]) as kind, unnest($5::text[]) as subject,
              unnest($6::text[]) as what, unnest($7::text[]) as expected, unnest($8::text[]) as actual,
              unnest($9::text[]) as suggestion) as seen
+where not exists (select from reconciliation_entries r
+                  where r.status = 'resolved' and r.scope = $1 and r.kind = seen.kind and r.subject = seen.subject
+                    and r.what = seen.what and (r.kind = 'money_in_doubt' or r.kind like 'settlement%'))
 on conflict (scope, kind, subject, what) where status = 'open'
 do update set last_seen_at = excluded.last_seen_at, expected = excluded.expected, actual = excluded.actual
 `
@@ -299,7 +345,8 @@ type ReconciliationSaveParams struct {
 	Suggestions []string
 }
 
-// What was seen before and is still open keeps its row.
+// What was seen before and is still open keeps its row. Facts that will never change, once a person has resolved them, are not
+// opened again.
 func (q *Queries) ReconciliationSave(ctx context.Context, arg ReconciliationSaveParams) error {
 	_, err := q.db.Exec(ctx, reconciliationSave,
 		arg.Scope,

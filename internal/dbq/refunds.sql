@@ -67,7 +67,7 @@ where id = @id and (status = any(@before::text[])) is true;
 
 -- name: RefundForgotten :many
 -- Refunds that a gateway is to do and that nobody is at: their job is gone, or was never made, and no person has it among
--- the failed ones.
+-- the failed ones, or has put it aside there: money that was given back in another way must not go again.
 select r.id
 from refunds r
 where r.status in ('pending', 'unknown') and r.created_at < @made_before::timestamptz
@@ -75,7 +75,7 @@ where r.status in ('pending', 'unknown') and r.created_at < @made_before::timest
                   where j.state in ('available', 'pending', 'retryable', 'running', 'scheduled')
                     and j.kind = 'refund_payment' and j.args ->> 'refund_id' = r.id::text)
   and not exists (select from failed_jobs j
-                  where j.status = 'open' and j.kind = 'refund_payment' and j.args ->> 'refund_id' = r.id::text)
+                  where j.status in ('open', 'resolved', 'discarded') and j.kind = 'refund_payment' and j.args ->> 'refund_id' = r.id::text)
 order by r.id
 limit @max_rows
 for no key update of r skip locked;

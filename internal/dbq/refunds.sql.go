@@ -114,7 +114,7 @@ where r.status in ('pending', 'unknown') and r.created_at < $1::timestamptz
                   where j.state in ('available', 'pending', 'retryable', 'running', 'scheduled')
                     and j.kind = 'refund_payment' and j.args ->> 'refund_id' = r.id::text)
   and not exists (select from failed_jobs j
-                  where j.status = 'open' and j.kind = 'refund_payment' and j.args ->> 'refund_id' = r.id::text)
+                  where j.status in ('open', 'resolved', 'discarded') and j.kind = 'refund_payment' and j.args ->> 'refund_id' = r.id::text)
 order by r.id
 limit $2
 for no key update of r skip locked
@@ -126,7 +126,7 @@ type RefundForgottenParams struct {
 }
 
 // Refunds that a gateway is to do and that nobody is at: their job is gone, or was never made, and no person has it among
-// the failed ones.
+// the failed ones, or has put it aside there: money that was given back in another way must not go again.
 func (q *Queries) RefundForgotten(ctx context.Context, arg RefundForgottenParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, refundForgotten, arg.MadeBefore, arg.MaxRows)
 	if err != nil {

@@ -2,8 +2,10 @@
 package money
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // Money is an amount in the currency's minor unit (cents, fen).
@@ -31,4 +33,33 @@ func (m Money) Decimal() string {
 	}
 	text := fmt.Sprintf("%0*d", digits+1, m.Amount)
 	return text[:len(text)-digits] + "." + text[len(text)-digits:]
+}
+
+var errNoAmount = errors.New("money: no amount")
+
+// ParseDecimal reads an amount in the currency's major unit, exactly: "19.99", "-0.5", yen "1999". More digits after the
+// point than the currency has are an error, unless they are zeros.
+func ParseDecimal(text, currency string) (Money, error) {
+	digits, special := minorDigits[currency]
+	if !special {
+		digits = 2
+	}
+	whole, fraction, _ := strings.Cut(strings.TrimLeft(text, "+-"), ".")
+	if len(text)-len(strings.TrimLeft(text, "+-")) > 1 || whole+fraction == "" || strings.Trim(whole+fraction, "0123456789") != "" {
+		return Money{}, errNoAmount
+	}
+	for len(fraction) < digits {
+		fraction += "0"
+	}
+	if strings.Trim(fraction[digits:], "0") != "" {
+		return Money{}, errNoAmount
+	}
+	n, err := strconv.ParseInt(whole+fraction[:digits], 10, 64)
+	if err != nil {
+		return Money{}, errNoAmount
+	}
+	if strings.HasPrefix(text, "-") {
+		n = -n
+	}
+	return Money{Amount: n, Currency: currency}, nil
 }

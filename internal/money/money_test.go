@@ -18,3 +18,22 @@ func TestDecimal(t *testing.T) {
 		require.Equal(t, want, m.Decimal())
 	}
 }
+
+func TestParseDecimal(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]money.Money{
+		"19.99": {Amount: 1999, Currency: "CNY"}, "-2.5": {Amount: -250, Currency: "CNY"}, "7": {Amount: 700, Currency: "CNY"},
+		"1.500": {Amount: 150, Currency: "USD"}, "1999": {Amount: 1999, Currency: "JPY"}, "1.234": {Amount: 1234, Currency: "KWD"},
+		".5": {Amount: 50, Currency: "EUR"},
+	} {
+		got, err := money.ParseDecimal(text, want.Currency)
+		require.NoError(t, err, text)
+		require.Equal(t, want, got, text)
+	}
+	for _, text := range []string{"", ".", "-", "--1", "1e3", "1.999", "1,000", "99999999999999999999", "１"} {
+		_, err := money.ParseDecimal(text, "CNY")
+		require.Error(t, err, text)
+	}
+	_, err := money.ParseDecimal("1.5", "JPY")
+	require.Error(t, err)
+}

@@ -120,6 +120,9 @@ func (o *Order) HoldsStock() bool {
 	}
 }
 
+// manyCards bounds the count of a product's cards: above what one page of orders wants and those before it were promised.
+const manyCards = 20_000
+
 // onShelf counts the cards that could be delivered at this moment, by product, as far as somebody wants them.
 type onShelf map[uuid.UUID]int64
 
@@ -137,8 +140,8 @@ func cardsOnShelf(ctx context.Context, tx *outbox.Tx, orders []*Order) (onShelf,
 		return cards, nil
 	}
 	p := dbq.CardCountParams{Now: tx.Now}
-	for product, quantity := range wanted {
-		p.ProductIds, p.Quantities = append(p.ProductIds, product), append(p.Quantities, quantity)
+	for product := range wanted {
+		p.ProductIds, p.Quantities = append(p.ProductIds, product), append(p.Quantities, manyCards)
 	}
 	rows, err := dbq.New(tx).CardCount(ctx, p)
 	if err != nil {
@@ -146,6 +149,14 @@ func cardsOnShelf(ctx context.Context, tx *outbox.Tx, orders []*Order) (onShelf,
 	}
 	for _, row := range rows {
 		cards[row.ProductID] = row.Available
+	}
+	// Orders that were released a moment ago have not taken theirs yet.
+	promised, err := dbq.New(tx).OrderCardsPromised(ctx, p.ProductIds)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range promised {
+		cards[row.ProductID] -= row.Due
 	}
 	return cards, nil
 }

@@ -151,12 +151,16 @@ func (b *application) apply(notice *Notice) (Application, error) {
 	if payment != nil {
 		result.OrderID = payment.OrderID
 		var err error
-		result.Outcome = judge(notice, payment, b.orders[payment.OrderID])
+		order := b.orders[payment.OrderID]
+		result.Outcome = judge(notice, payment, order)
+		if sameDoubt(notice, payment, order, result.Outcome) {
+			result.Outcome = Repeated
+		}
 		if result.Outcome, err = b.effect(payment, result.Outcome); err != nil {
 			return Application{}, err
 		}
 		if notice.Type == TypeSucceeded {
-			b.references[payment.ID] = notice.Reference
+			b.references[payment.ID], payment.Reference = notice.Reference, notice.Reference
 		}
 	}
 	b.known[keyOf(notice)] = Application{Outcome: Repeated, OrderID: result.OrderID}
@@ -180,6 +184,13 @@ func judge(notice *Notice, payment *dbq.PaymentLockByIDsRow, order *ordering.Ord
 	default:
 		return Applied
 	}
+}
+
+// sameDoubt says whether a notice tells, under another id, of money that is in doubt already: an answer to our question and then
+// the callback, or a gateway's two words for one payment.
+func sameDoubt(notice *Notice, payment *dbq.PaymentLockByIDsRow, order *ordering.Order, outcome Outcome) bool {
+	return outcome.isException() && payment.Status == "exception" && order.ExceptionCode == string(outcome) &&
+		notice.Reference != "" && notice.Reference == payment.Reference
 }
 
 // effect does what an outcome means, and gives the outcome that it came to.

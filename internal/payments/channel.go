@@ -62,7 +62,7 @@ type Notice struct {
 	Amount     ordering.Money
 	OccurredAt time.Time
 	Reference  string // the gateway's id of the payment, kept with the attempt; empty: none
-	Body       []byte // as received, for the inbox
+	Body       []byte // as received, for the inbox; without the buyer's own data where a gateway sends that along
 }
 
 // TypeSucceeded is the notice that the money is there. Every other type is recorded and has no effect.

@@ -71,40 +71,44 @@ func (s *Service) Run(ctx context.Context, from, to time.Time) (Report, error) {
 			return report, fmt.Errorf("reconcile: ask the gateways: %w", err)
 		}
 	}
-	books, err := s.books(ctx)
-	if err != nil {
-		return report, err
-	}
+	// First what is cheap and urgent: the books are read as a whole, which takes long in a large shop.
 	stuck, err := s.stuck(ctx, from, to)
 	if err != nil {
 		return report, err
 	}
-	for scope, found := range map[string][]Difference{"books": books, "stuck": stuck} {
-		gone, err := s.save(ctx, scope, found)
-		if err != nil {
-			return report, err
-		}
-		report.Gone += gone
-		report.Differences = append(report.Differences, found...)
+	if err := s.keep(ctx, &report, "stuck", stuck, true); err != nil {
+		return report, err
 	}
-	return report, nil
+	return report, s.books(ctx, &report)
 }
 
-// books are the promises of the audit.
-func (s *Service) books(ctx context.Context) ([]Difference, error) {
-	report, err := audit.Run(ctx, s.pool)
+// keep adds a scope's differences to the report and to the entries. whole says that they are all there are.
+func (s *Service) keep(ctx context.Context, report *Report, scope string, found []Difference, whole bool) error {
+	gone, err := s.save(ctx, scope, found, whole)
+	report.Gone += gone
+	report.Differences = append(report.Differences, found...)
+	return err
+}
+
+// books are the promises of the audit, each a scope. It names the first offenders of each: as long as there are more, nobody
+// can say that one is gone.
+func (s *Service) books(ctx context.Context, report *Report) error {
+	audited, err := audit.Run(ctx, s.pool)
 	if err != nil {
-		return nil, fmt.Errorf("reconcile: %w", err)
+		return fmt.Errorf("reconcile: %w", err)
 	}
-	var found []Difference
-	for _, check := range report.Checks {
+	for _, check := range audited.Checks {
+		var found []Difference
 		for _, o := range check.Offenders {
 			found = append(found, Difference{
 				Kind: check.ID, Subject: o.ID, What: o.What, Expected: o.Expected, Actual: o.Actual, Suggestion: suggestions[check.ID],
 			})
 		}
+		if err := s.keep(ctx, report, "books "+check.ID, found, check.Count == len(check.Offenders)); err != nil {
+			return err
+		}
 	}
-	return found, nil
+	return nil
 }
 
 func (s *Service) stuck(ctx context.Context, from, to time.Time) ([]Difference, error) {
@@ -134,8 +138,9 @@ var suggestions = func() (texts map[string]string) {
 	return texts
 }()
 
-// save writes a scope's differences down and closes those of its entries that were not seen. It says how many.
-func (s *Service) save(ctx context.Context, scope string, found []Difference) (gone int, err error) {
+// save writes a scope's differences down and, when they are the whole of it, closes those of its entries that were not seen. It
+// says how many.
+func (s *Service) save(ctx context.Context, scope string, found []Difference, whole bool) (gone int, err error) {
 	seenAt := s.now().UTC().Truncate(time.Microsecond)
 	p := dbq.ReconciliationSaveParams{Scope: scope, SeenAt: seenAt}
 	seen := map[[3]string]bool{}
@@ -156,6 +161,9 @@ func (s *Service) save(ctx context.Context, scope string, found []Difference) (g
 			if err := q.ReconciliationSave(ctx, p); err != nil {
 				return err
 			}
+		}
+		if !whole {
+			return nil
 		}
 		n, err := q.ReconciliationGone(ctx, dbq.ReconciliationGoneParams{Scope: scope, SeenAt: seenAt})
 		gone = int(n)

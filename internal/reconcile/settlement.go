@@ -77,7 +77,8 @@ func ReadSettlement(r io.Reader, columns Columns) ([]Line, []Difference, error) 
 		}
 	}
 	if at == nil {
-		return nil, nil, fmt.Errorf("settlement file: no line names the columns %q and %q", columns.Payment, columns.Amount)
+		return nil, nil, fmt.Errorf("settlement file: no line has both columns, %q and %q: name the file's own by --payment-column and "+
+			"--amount-column, and see that it is UTF-8 (iconv -f GBK -t UTF-8)", columns.Payment, columns.Amount)
 	}
 	return lines, bad, nil
 }
@@ -124,9 +125,9 @@ func (at *positions) read(record []string, currency string) (line Line, ok bool,
 	if line.PaymentID, err = uuid.Parse(id); err != nil {
 		return line, false, fmt.Errorf("%q is no payment of ours", cut(id))
 	}
-	line.Amount.Currency = cmp.Or(fieldOf(record, at.currency), currency)
-	if line.Amount.Amount, err = minorUnits(amount); err != nil {
-		return line, false, err
+	amount = strings.ReplaceAll(strings.TrimLeft(amount, "¥￥ "), ",", "")
+	if line.Amount, err = money.ParseDecimal(amount, cmp.Or(fieldOf(record, at.currency), currency)); err != nil {
+		return line, false, fmt.Errorf("%q is no amount", cut(amount))
 	}
 	kind := strings.ToLower(fieldOf(record, at.kind))
 	line.Refund = line.Amount.Amount < 0 || strings.Contains(kind, "refund") || strings.Contains(kind, "退款")
@@ -141,21 +142,6 @@ func cut(text string) string {
 	return text
 }
 
-// minorUnits reads a decimal with up to two digits after the point, exactly.
-func minorUnits(text string) (int64, error) {
-	text = strings.ReplaceAll(strings.TrimLeft(text, "¥￥ "), ",", "")
-	negative := strings.HasPrefix(text, "-")
-	whole, fraction, _ := strings.Cut(strings.TrimLeft(text, "+-"), ".")
-	if len(fraction) > 2 || len(whole) > 13 || whole+fraction == "" || strings.Trim(whole+fraction, "0123456789") != "" {
-		return 0, fmt.Errorf("%q is no amount", cut(text))
-	}
-	n, err := strconv.ParseInt(whole+(fraction + "00")[:2], 10, 64)
-	if negative {
-		n = -n
-	}
-	return n, err
-}
-
 func differenceOf(kind, subject, what, expected, actual string) Difference {
 	return Difference{Kind: kind, Subject: subject, What: what, Expected: expected, Actual: actual, Suggestion: suggestions[kind]}
 }
@@ -165,11 +151,18 @@ func differenceOf(kind, subject, what, expected, actual string) Difference {
 func (s *Service) Settle(ctx context.Context, channel string, lines []Line, bad []Difference, from, to time.Time) (Report, error) {
 	report := Report{From: from, To: to, Differences: bad}
 	q := dbq.New(s.pool)
+	known, err := q.ReconcileChannelKnown(ctx, channel)
+	if err == nil && !known {
+		err = fmt.Errorf("there has never been a payment through the channel %q: is its name right?", channel)
+	}
+	if err != nil {
+		return report, err
+	}
 	ids := make([]uuid.UUID, len(lines))
 	for i, line := range lines {
 		ids[i] = line.PaymentID
 	}
-	known, err := q.ReconcilePaymentsByID(ctx, dbq.ReconcilePaymentsByIDParams{IDs: ids, Channel: channel})
+	named, err := q.ReconcilePaymentsByID(ctx, dbq.ReconcilePaymentsByIDParams{IDs: ids, Channel: channel})
 	if err != nil {
 		return report, fmt.Errorf("reconcile: payments of the file: %w", err)
 	}
@@ -177,50 +170,99 @@ func (s *Service) Settle(ctx context.Context, channel string, lines []Line, bad 
 	if err != nil {
 		return report, fmt.Errorf("reconcile: payments: %w", err)
 	}
-	report.Differences = append(report.Differences, compare(lines, known, ours)...)
-	scope := fmt.Sprintf("settlement %s %s %s", channel, from.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339))
-	report.Gone, err = s.save(ctx, scope, report.Differences)
+	givenBack, err := q.ReconcileRefunds(ctx, dbq.ReconcileRefundsParams{Channel: channel, FromTime: from, ToTime: to})
+	if err != nil {
+		return report, fmt.Errorf("reconcile: refunds: %w", err)
+	}
+	report.Differences = append(report.Differences, compare(lines, named, ours, givenBack)...)
+	// By days, so that the same file is the same scope whenever it is read.
+	scope := fmt.Sprintf("settlement %s %s %s", channel, from.UTC().Format(time.DateOnly), to.UTC().Format(time.DateOnly))
+	report.Gone, err = s.save(ctx, scope, report.Differences, true)
 	return report, err
 }
 
-// compare looks both ways: from the file's lines to our payments, and from ours of the time to the file.
-func compare(lines []Line, known []dbq.ReconcilePaymentsByIDRow, ours []dbq.ReconcilePaymentsRow) []Difference {
+// sums are what one payment's lines of a file come to.
+type sums struct{ settled, refunded int64 }
+
+// compare looks both ways: from the file's payments to ours, and from ours of the time to the file.
+func compare(
+	lines []Line, known []dbq.ReconcilePaymentsByIDRow, ours []dbq.ReconcilePaymentsRow, givenBack []dbq.ReconcileRefundsRow,
+) []Difference {
 	byID := make(map[uuid.UUID]dbq.ReconcilePaymentsByIDRow, len(known))
 	for _, p := range known {
 		byID[p.ID] = p
 	}
-	settled, refunded := map[uuid.UUID]int64{}, map[uuid.UUID]int64{}
+	file := map[uuid.UUID]*sums{}
 	var found []Difference
 	for _, line := range lines {
 		p, ok := byID[line.PaymentID]
-		id := line.PaymentID.String()
-		switch {
-		case !ok:
-			found = append(found, differenceOf("settlement_unknown", id, "settled, and not one of our payments", "", text(line.Amount)))
+		if !ok {
+			found = append(found, differenceOf("settlement_unknown", line.PaymentID.String(), "settled, and not one of our payments", "", text(line.Amount)))
 			continue
+		}
+		if file[p.ID] == nil {
+			file[p.ID] = &sums{}
+		}
+		switch of := file[p.ID]; {
+		case line.Amount.Currency != p.Currency:
+			found = append(found, differenceOf("settlement_amount", p.ID.String(), "settled in another currency", p.Currency, line.Amount.Currency))
 		case line.Refund:
-			refunded[line.PaymentID] += line.Amount.Amount
-			continue
-		case p.Status != "succeeded":
-			found = append(found, differenceOf("settlement_not_applied", id, "settled, and not applied here", "succeeded", p.Status))
-		case line.Amount != money.Money{Amount: p.Amount, Currency: p.Currency}:
-			found = append(found, differenceOf("settlement_amount", id, "settled over another amount",
-				text(money.Money{Amount: p.Amount, Currency: p.Currency}), text(line.Amount)))
+			of.refunded += line.Amount.Amount
+		default:
+			of.settled += line.Amount.Amount
 		}
-		settled[line.PaymentID] += line.Amount.Amount
 	}
+	found = append(found, settledDifferences(file, known)...)
 	for _, p := range ours {
-		id, of := p.ID.String(), func(amount int64) string { return text(money.Money{Amount: amount, Currency: p.Currency}) }
-		if _, ok := settled[p.ID]; !ok {
-			found = append(found, differenceOf("settlement_missing", id, "paid, and not in the settlement", of(p.Amount), "nothing"))
+		if file[p.ID] == nil || file[p.ID].settled == 0 {
+			found = append(found, differenceOf("settlement_missing", p.ID.String(), "paid, and not in the settlement",
+				text(money.Money{Amount: p.Amount, Currency: p.Currency}), "nothing"))
 		}
-		if refunded[p.ID] != p.Refunded {
-			found = append(found, differenceOf("settlement_refund", id, "refunds differ", of(p.Refunded), of(refunded[p.ID])))
+	}
+	return append(found, refundDifferences(file, byID, givenBack)...)
+}
+
+// settledDifferences compares what was settled for each payment, in however many lines.
+func settledDifferences(file map[uuid.UUID]*sums, known []dbq.ReconcilePaymentsByIDRow) (found []Difference) {
+	for _, p := range known {
+		of := file[p.ID]
+		switch {
+		case of == nil || of.settled == 0:
+		case p.Status != "succeeded":
+			found = append(found, differenceOf("settlement_not_applied", p.ID.String(), "settled, and not applied here", "succeeded", p.Status))
+		case of.settled != p.Amount:
+			found = append(found, differenceOf("settlement_amount", p.ID.String(), "settled over another amount",
+				text(money.Money{Amount: p.Amount, Currency: p.Currency}), text(money.Money{Amount: of.settled, Currency: p.Currency})))
 		}
 	}
 	return found
 }
 
-func text(m money.Money) string {
-	return fmt.Sprintf("%d.%02d %s", m.Amount/100, m.Amount%100, m.Currency)
+// refundDifferences compares what went back in the time, by payment.
+func refundDifferences(
+	file map[uuid.UUID]*sums, byID map[uuid.UUID]dbq.ReconcilePaymentsByIDRow, givenBack []dbq.ReconcileRefundsRow,
+) (found []Difference) {
+	differ := func(id uuid.UUID, currency string, ours, theirs int64) {
+		if ours != theirs {
+			found = append(found, differenceOf("settlement_refund", id.String(), "refunds differ",
+				text(money.Money{Amount: ours, Currency: currency}), text(money.Money{Amount: theirs, Currency: currency})))
+		}
+	}
+	seen := map[uuid.UUID]bool{}
+	for _, r := range givenBack {
+		seen[r.PaymentID] = true
+		theirs := int64(0)
+		if of := file[r.PaymentID]; of != nil {
+			theirs = of.refunded
+		}
+		differ(r.PaymentID, r.Currency, r.Amount, theirs)
+	}
+	for id, of := range file {
+		if !seen[id] {
+			differ(id, byID[id].Currency, 0, of.refunded)
+		}
+	}
+	return found
 }
+
+func text(m money.Money) string { return m.Decimal() + " " + m.Currency }

@@ -39,6 +39,8 @@ type Subject struct {
 	Break func(n int) bool
 	// Refunds counts the refunds that the far side has done. nil where the channel does none.
 	Refunds func() int
+	// Kept looks at what the inbox has of a paid attempt's notice, where that is not the notice as it came.
+	Kept func(t *testing.T, attempt payments.Attempt, body []byte)
 }
 
 // Forgery is a notice that must be refused.

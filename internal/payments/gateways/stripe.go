@@ -2,6 +2,7 @@ package gateways
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"regexp"
@@ -52,14 +53,16 @@ const (
 )
 
 type stripeEvent struct {
-	ID      string `json:"id"`
-	Object  string `json:"object"`
-	Type    string `json:"type"`
-	Account string `json:"account"` // a connected account: somebody else's money
-	Created int64  `json:"created"`
-	Data    struct {
-		Object stripeObject `json:"object"`
-	} `json:"data"`
+	ID      string     `json:"id"`
+	Object  string     `json:"object"`
+	Type    string     `json:"type"`
+	Account string     `json:"account"` // a connected account: somebody else's money
+	Created int64      `json:"created"`
+	Data    stripeData `json:"data"`
+}
+
+type stripeData struct {
+	Object stripeObject `json:"object"`
 }
 
 type stripeObject struct {
@@ -94,7 +97,7 @@ func (s *stripe) Verify(_ context.Context, callback payments.Callback) (payments
 	object := event.Data.Object
 	notice := payments.Notice{
 		EventID: event.ID, Type: ownType("stripe", event.Type), Account: account.Name,
-		OccurredAt: time.Unix(event.Created, 0).UTC(), Body: callback.Body,
+		OccurredAt: time.Unix(event.Created, 0).UTC(), Body: stripeKept(event),
 	}
 	id, ours := object.Metadata[stripePaymentID]
 	notice.PaymentID, _ = uuid.Parse(id)   // uuid.Nil when it is none
@@ -106,6 +109,21 @@ func (s *stripe) Verify(_ context.Context, callback payments.Callback) (payments
 	}
 	err = stripeFill(&notice, object.ID, object.AmountReceived, object.Currency)
 	return notice, err
+}
+
+// stripeKept is what the inbox keeps of an event: what was read of it. The whole may have the buyer's name, address and
+// telephone number.
+func stripeKept(event stripeEvent) []byte {
+	id, ours := event.Data.Object.Metadata[stripePaymentID]
+	event.Data.Object.Metadata = nil
+	if ours {
+		event.Data.Object.Metadata = map[string]string{stripePaymentID: id}
+	}
+	kept, err := json.Marshal(event)
+	if err != nil {
+		return nil // texts and numbers, which were JSON a moment ago
+	}
+	return kept
 }
 
 var stripeCurrency = regexp.MustCompile(`^[a-z]{3}$`)

@@ -124,11 +124,11 @@ func (s *stripe) Query(ctx context.Context, attempt payments.Attempt) (payments.
 	}
 	notice := payments.Notice{
 		EventID: "query:" + intent.ID, Account: account.Name, PaymentID: attempt.ID, OccurredAt: s.now().UTC(),
-		Body: []byte(`{"queried":true}`),
 	}
-	if intent.LastResponse != nil && len(intent.LastResponse.RawJSON) <= maxAnswer {
-		notice.Body = intent.LastResponse.RawJSON
-	}
+	notice.Body = stripeKept(stripeEvent{ID: notice.EventID, Object: "answer", Data: stripeData{Object: stripeObject{
+		ID: intent.ID, Object: "payment_intent", Status: string(intent.Status), AmountReceived: intent.AmountReceived,
+		Currency: string(intent.Currency), Metadata: intent.Metadata,
+	}}})
 	if err := stripeFill(&notice, intent.ID, intent.AmountReceived, string(intent.Currency)); err != nil {
 		return payments.Notice{}, false, s.unavailable(err)
 	}

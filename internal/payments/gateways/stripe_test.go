@@ -28,9 +28,12 @@ func stripeIntentID(attempt payments.Attempt) string { return "pi_" + merchantNo
 
 func stripeIntent(attempt payments.Attempt, amount int64, status string) string {
 	return fmt.Sprintf(`{"id":%q,"object":"payment_intent","amount":%d,"amount_received":%d,"currency":%q,"status":%q,`+
-		`"metadata":{"payment_id":%q},"created":1700000000,"livemode":false}`,
-		stripeIntentID(attempt), amount, amount, strings.ToLower(attempt.Amount.Currency), status, attempt.ID)
+		`"metadata":{"payment_id":%q},"created":1700000000,"livemode":false,"receipt_email":%q}`,
+		stripeIntentID(attempt), amount, amount, strings.ToLower(attempt.Amount.Currency), status, attempt.ID, stripeBuyer)
 }
+
+// stripeBuyer is what Stripe knows of a buyer and we need not.
+const stripeBuyer = "buyer@example.com"
 
 func stripeEvent(kind, object string) string {
 	return fmt.Sprintf(`{"id":"evt_%s","object":"event","api_version":"2019-01-01","created":%d,"type":%q,"livemode":false,`+
@@ -157,6 +160,11 @@ func TestStripeIsAChannel(t *testing.T) {
 			Channel: stripeChannel(t, f.URL), Currency: "EUR",
 			Answer: payments.Answer{Status: 200, ContentType: "application/json", Body: `{"received":true}`},
 			Pay:    f.pay,
+			Kept: func(t *testing.T, attempt payments.Attempt, body []byte) {
+				t.Helper()
+				require.Contains(t, string(body), attempt.ID.String())
+				require.NotContains(t, string(body), stripeBuyer, "the buyer's own data stays outside")
+			},
 			Notice: func(t *testing.T, attempt payments.Attempt, amount int64) payments.Callback {
 				t.Helper()
 				return stripeSigned(stripeEvent("payment_intent.succeeded", stripeIntent(attempt, amount, "succeeded")), stripeSecret, time.Now())
