@@ -22,7 +22,7 @@ import (
 const (
 	// stepsOfALife is how many commands one database gets.
 	stepsOfALife = 200
-	shortRun     = 200
+	shortRun     = 600
 	auditEvery   = 20
 )
 
