@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"text/tabwriter"
 	"time"
 
@@ -40,7 +41,8 @@ func (c *demoCmd) Run(ctx context.Context, s streams) error {
 
 func (c *demoCmd) sell(ctx context.Context, s streams, d *devStack, started time.Duration) error {
 	bar := progressbar.NewOptions(c.Orders, progressbar.OptionSetWriter(s.err), progressbar.OptionSetDescription("orders delivered"),
-		progressbar.OptionShowCount(), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetWidth(30))
+		progressbar.OptionShowCount(), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetWidth(30),
+		progressbar.OptionSetVisibility(isTerminal(s.err)))
 	result, err := demo.Run(ctx, demo.Config{
 		APIURL: d.APIURL, APIKey: d.Secrets.APIKey, PaymentSecret: d.Secrets.PaymentSecret, Sinks: d.Sinks, WebhookURL: d.WebhookURL,
 		Orders: c.Orders, Buyers: c.Buyers, Progress: func() { _ = bar.Add(1) },
@@ -63,6 +65,16 @@ func (c *demoCmd) sell(ctx context.Context, s streams, d *devStack, started time
 		return errFound
 	}
 	return nil
+}
+
+// isTerminal says whether somebody watches: a progress bar in a file is a thousand lines.
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 func printResult(out io.Writer, r *demo.Result, started time.Duration) {

@@ -158,7 +158,7 @@ func (r *Risk) problems() []string {
 }
 
 // queueNames are all queues.
-var queueNames = []string{"relay", "cards", "sms", "webhooks", "upkeep"}
+var queueNames = []string{"relay", "cards", "sms", "webhooks", "payments", "upkeep"}
 
 func (w *Workers) problems() []string {
 	var l list
