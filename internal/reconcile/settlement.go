@@ -197,7 +197,8 @@ func compare(
 	for _, line := range lines {
 		p, ok := byID[line.PaymentID]
 		if !ok {
-			found = append(found, differenceOf("settlement_unknown", line.PaymentID.String(), "settled, and not one of our payments", "", text(line.Amount)))
+			found = append(found, differenceOf("settlement_unknown", line.PaymentID.String(),
+				"settled, and not one of our payments", "", text(line.Amount)))
 			continue
 		}
 		if file[p.ID] == nil {
