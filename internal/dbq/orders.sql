@@ -1,6 +1,6 @@
 -- name: OrderLockStock :many
 -- Locks the stock rows in product order: the first lock of every transaction that takes several.
-select p.id, p.sku, p.name, p.kind, p.status, p.price_amount, p.price_currency, s.available, s.low_stock_at
+select p.id, p.sku, p.name, p.kind, p.status, p.price_amount, p.price_currency, p.order_ttl_seconds, s.available, s.low_stock_at
 from stock s
 join products p on p.id = s.product_id
 where p.sku = any(@skus::text[])

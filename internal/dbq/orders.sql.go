@@ -885,7 +885,7 @@ func (q *Queries) OrderLockFree(ctx context.Context, ids []uuid.UUID) ([]OrderLo
 }
 
 const orderLockStock = `-- name: OrderLockStock :many
-select p.id, p.sku, p.name, p.kind, p.status, p.price_amount, p.price_currency, s.available, s.low_stock_at
+select p.id, p.sku, p.name, p.kind, p.status, p.price_amount, p.price_currency, p.order_ttl_seconds, s.available, s.low_stock_at
 from stock s
 join products p on p.id = s.product_id
 where p.sku = any($1::text[])
@@ -894,15 +894,16 @@ for update of s
 `
 
 type OrderLockStockRow struct {
-	ID            uuid.UUID
-	SKU           string
-	Name          string
-	Kind          string
-	Status        string
-	PriceAmount   int64
-	PriceCurrency string
-	Available     int64
-	LowStockAt    *int64
+	ID              uuid.UUID
+	SKU             string
+	Name            string
+	Kind            string
+	Status          string
+	PriceAmount     int64
+	PriceCurrency   string
+	OrderTtlSeconds *int32
+	Available       int64
+	LowStockAt      *int64
 }
 
 // Locks the stock rows in product order: the first lock of every transaction that takes several.
@@ -923,6 +924,7 @@ func (q *Queries) OrderLockStock(ctx context.Context, skus []string) ([]OrderLoc
 			&i.Status,
 			&i.PriceAmount,
 			&i.PriceCurrency,
+			&i.OrderTtlSeconds,
 			&i.Available,
 			&i.LowStockAt,
 		); err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 const productBySKU = `-- name: ProductBySKU :one
-select p.id, p.sku, p.name, p.kind, p.status, p.price_amount, p.price_currency, s.low_stock_at, p.created_at,
+select p.id, p.sku, p.name, p.kind, p.status, p.price_amount, p.price_currency, p.order_ttl_seconds, s.low_stock_at, p.created_at,
        p.updated_at, s.available
 from products p
 join stock s on s.product_id = p.id
@@ -21,17 +21,18 @@ where p.sku = $1
 `
 
 type ProductBySKURow struct {
-	ID            uuid.UUID
-	SKU           string
-	Name          string
-	Kind          string
-	Status        string
-	PriceAmount   int64
-	PriceCurrency string
-	LowStockAt    *int64
-	CreatedAt     time.Time
-	UpdatedAt     time.Time
-	Available     int64
+	ID              uuid.UUID
+	SKU             string
+	Name            string
+	Kind            string
+	Status          string
+	PriceAmount     int64
+	PriceCurrency   string
+	OrderTtlSeconds *int32
+	LowStockAt      *int64
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
+	Available       int64
 }
 
 func (q *Queries) ProductBySKU(ctx context.Context, sku string) (ProductBySKURow, error) {
@@ -45,6 +46,7 @@ func (q *Queries) ProductBySKU(ctx context.Context, sku string) (ProductBySKURow
 		&i.Status,
 		&i.PriceAmount,
 		&i.PriceCurrency,
+		&i.OrderTtlSeconds,
 		&i.LowStockAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
@@ -66,8 +68,8 @@ func (q *Queries) ProductIDBySKU(ctx context.Context, sku string) (uuid.UUID, er
 
 const productInsert = `-- name: ProductInsert :execrows
 with made as (
-    insert into products (id, sku, name, kind, price_amount, price_currency, created_at, updated_at)
-    values ($2, $3, $4, $5, $6, $7, $8::timestamptz, $8::timestamptz)
+    insert into products (id, sku, name, kind, price_amount, price_currency, order_ttl_seconds, created_at, updated_at)
+    values ($2, $3, $4, $5, $6, $7, $8::integer, $9::timestamptz, $9::timestamptz)
     on conflict (sku) do nothing
     returning id
 )
@@ -76,14 +78,15 @@ select id, $1::bigint from made
 `
 
 type ProductInsertParams struct {
-	LowStockAt    *int64
-	ID            uuid.UUID
-	SKU           string
-	Name          string
-	Kind          string
-	PriceAmount   int64
-	PriceCurrency string
-	Now           time.Time
+	LowStockAt      *int64
+	ID              uuid.UUID
+	SKU             string
+	Name            string
+	Kind            string
+	PriceAmount     int64
+	PriceCurrency   string
+	OrderTtlSeconds *int32
+	Now             time.Time
 }
 
 // A product and its stock row come together. No row: the SKU is taken.
@@ -96,6 +99,7 @@ func (q *Queries) ProductInsert(ctx context.Context, arg ProductInsertParams) (i
 		arg.Kind,
 		arg.PriceAmount,
 		arg.PriceCurrency,
+		arg.OrderTtlSeconds,
 		arg.Now,
 	)
 	if err != nil {
@@ -105,7 +109,7 @@ func (q *Queries) ProductInsert(ctx context.Context, arg ProductInsertParams) (i
 }
 
 const productList = `-- name: ProductList :many
-select p.id, p.sku, p.name, p.kind, p.status, p.price_amount, p.price_currency, s.low_stock_at, p.created_at,
+select p.id, p.sku, p.name, p.kind, p.status, p.price_amount, p.price_currency, p.order_ttl_seconds, s.low_stock_at, p.created_at,
        p.updated_at, s.available
 from products p
 join stock s on s.product_id = p.id
@@ -120,17 +124,18 @@ type ProductListParams struct {
 }
 
 type ProductListRow struct {
-	ID            uuid.UUID
-	SKU           string
-	Name          string
-	Kind          string
-	Status        string
-	PriceAmount   int64
-	PriceCurrency string
-	LowStockAt    *int64
-	CreatedAt     time.Time
-	UpdatedAt     time.Time
-	Available     int64
+	ID              uuid.UUID
+	SKU             string
+	Name            string
+	Kind            string
+	Status          string
+	PriceAmount     int64
+	PriceCurrency   string
+	OrderTtlSeconds *int32
+	LowStockAt      *int64
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
+	Available       int64
 }
 
 func (q *Queries) ProductList(ctx context.Context, arg ProductListParams) ([]ProductListRow, error) {
@@ -150,6 +155,7 @@ func (q *Queries) ProductList(ctx context.Context, arg ProductListParams) ([]Pro
 			&i.Status,
 			&i.PriceAmount,
 			&i.PriceCurrency,
+			&i.OrderTtlSeconds,
 			&i.LowStockAt,
 			&i.CreatedAt,
 			&i.UpdatedAt,
@@ -166,18 +172,19 @@ func (q *Queries) ProductList(ctx context.Context, arg ProductListParams) ([]Pro
 }
 
 const productLock = `-- name: ProductLock :one
-select id, name, status, price_amount, price_currency
+select id, name, status, price_amount, price_currency, order_ttl_seconds
 from products
 where sku = $1
 for no key update
 `
 
 type ProductLockRow struct {
-	ID            uuid.UUID
-	Name          string
-	Status        string
-	PriceAmount   int64
-	PriceCurrency string
+	ID              uuid.UUID
+	Name            string
+	Status          string
+	PriceAmount     int64
+	PriceCurrency   string
+	OrderTtlSeconds *int32
 }
 
 func (q *Queries) ProductLock(ctx context.Context, sku string) (ProductLockRow, error) {
@@ -189,6 +196,7 @@ func (q *Queries) ProductLock(ctx context.Context, sku string) (ProductLockRow, 
 		&i.Status,
 		&i.PriceAmount,
 		&i.PriceCurrency,
+		&i.OrderTtlSeconds,
 	)
 	return i, err
 }
@@ -196,17 +204,18 @@ func (q *Queries) ProductLock(ctx context.Context, sku string) (ProductLockRow, 
 const productSave = `-- name: ProductSave :exec
 update products
 set name = $1, status = $2, price_amount = $3, price_currency = $4,
-    updated_at = $5
-where id = $6
+    order_ttl_seconds = $5, updated_at = $6
+where id = $7
 `
 
 type ProductSaveParams struct {
-	Name          string
-	Status        string
-	PriceAmount   int64
-	PriceCurrency string
-	UpdatedAt     time.Time
-	ID            uuid.UUID
+	Name            string
+	Status          string
+	PriceAmount     int64
+	PriceCurrency   string
+	OrderTtlSeconds *int32
+	UpdatedAt       time.Time
+	ID              uuid.UUID
 }
 
 func (q *Queries) ProductSave(ctx context.Context, arg ProductSaveParams) error {
@@ -215,6 +224,7 @@ func (q *Queries) ProductSave(ctx context.Context, arg ProductSaveParams) error 
 		arg.Status,
 		arg.PriceAmount,
 		arg.PriceCurrency,
+		arg.OrderTtlSeconds,
 		arg.UpdatedAt,
 		arg.ID,
 	)

@@ -16,11 +16,12 @@ import (
 
 // NewOrder is an order as a caller asks for it. What is embedded has to be exported for huma to see it.
 type NewOrder struct {
-	Items    []newOrderItem `json:"items" minItems:"1" maxItems:"100" doc:"What to buy. One SKU may stand on several lines."`
-	Contact  newContact     `json:"contact,omitzero" doc:"How to reach the buyer. Kept encrypted."`
-	Locale   string         `json:"locale,omitempty" enum:"en,zh" example:"zh" doc:"Language of messages to the buyer. Default: the request's Accept-Language."`
-	ClientIP string         `json:"client_ip,omitempty" format:"ip" maxLength:"45" example:"203.0.113.7" doc:"The buyer's address on the network, for the risk rules. Kept as a keyed fingerprint only, and never shown."`
-	Metadata *jsonObject    `json:"metadata,omitempty" doc:"Your own data, up to 16 KiB; answers and webhooks repeat it."`
+	Items     []newOrderItem `json:"items" minItems:"1" maxItems:"100" doc:"What to buy. One SKU may stand on several lines."`
+	Contact   newContact     `json:"contact,omitzero" doc:"How to reach the buyer. Kept encrypted."`
+	Locale    string         `json:"locale,omitempty" enum:"en,zh" example:"zh" doc:"Language of messages to the buyer. Default: the request's Accept-Language."`
+	ClientIP  string         `json:"client_ip,omitempty" format:"ip" maxLength:"45" example:"203.0.113.7" doc:"The buyer's address on the network, for the risk rules. Kept as a keyed fingerprint only, and never shown."`
+	ExpiresIn int            `json:"expires_in,omitempty" minimum:"60" maximum:"604800" example:"900" doc:"Seconds that the order can be paid. Default: the least of its products' order_ttl_seconds, or the shop's own time."`
+	Metadata  *jsonObject    `json:"metadata,omitempty" doc:"Your own data, up to 16 KiB; answers and webhooks repeat it."`
 }
 
 type newOrderItem struct {

@@ -21,6 +21,7 @@ type Product struct {
 	Kind       string    `json:"kind" enum:"card,counted" example:"card" doc:"card: each unit is a code, imported and delivered. counted: only the number is kept."`
 	Status     string    `json:"status" enum:"active,disabled" example:"active" doc:"A disabled product takes no new orders."`
 	Price      money     `json:"price" doc:"Of one unit."`
+	OrderTTL   *int32    `json:"order_ttl_seconds" nullable:"true" example:"900" doc:"How long an order with it can be paid; null for the shop's own time."`
 	LowStockAt *int64    `json:"low_stock_at" nullable:"true" example:"10" doc:"Stock is low at this many units and below; null for never."`
 	Stock      stock     `json:"stock" doc:"Where its units are."`
 	CreatedAt  time.Time `json:"created_at" example:"2025-01-02T03:04:05Z" doc:"When it was created."`
@@ -100,6 +101,7 @@ type createProductInput struct {
 		Name       string   `json:"name" minLength:"1" maxLength:"200" example:"Game card 100" doc:"What buyers read."`
 		Kind       string   `json:"kind" enum:"card,counted" example:"card" doc:"card: each unit is a code, imported and delivered. counted: only the number is kept. It never changes."`
 		Price      newPrice `json:"price" doc:"Of one unit."`
+		OrderTTL   *int32   `json:"order_ttl_seconds,omitempty" minimum:"60" maximum:"604800" example:"900" doc:"How long an order with it can be paid. Default: the shop's own time (--order-ttl)."`
 		LowStockAt *int64   `json:"low_stock_at,omitempty" minimum:"0" example:"10" doc:"Stock is low at this many units and below. Default: never."`
 	}
 }
@@ -109,7 +111,7 @@ type productOutput struct{ Body Product }
 func (s *Server) createProduct(ctx context.Context, in *createProductInput) (*productOutput, error) {
 	return productOf(s.deps.Inventory.Create(ctx, inventory.CreateParams{
 		SKU: in.Body.SKU, Name: in.Body.Name, Kind: inventory.Kind(in.Body.Kind),
-		Price: inventory.Money(in.Body.Price), LowStockAt: in.Body.LowStockAt,
+		Price: inventory.Money(in.Body.Price), LowStockAt: in.Body.LowStockAt, OrderTTL: in.Body.OrderTTL,
 	}))
 }
 
@@ -146,10 +148,11 @@ type updateProductInput struct {
 	SKUPath
 
 	Body struct {
-		Name       *string   `json:"name,omitempty" minLength:"1" maxLength:"200" example:"Game card 100" doc:"What buyers read."`
-		Price      *newPrice `json:"price,omitempty" doc:"Of one unit, for orders to come."`
-		Status     *string   `json:"status,omitempty" enum:"active,disabled" example:"disabled" doc:"A disabled product takes no new orders."`
-		LowStockAt clearable `json:"low_stock_at,omitzero" minimum:"0" example:"10" doc:"Stock is low at this many units and below; null for never."`
+		Name       *string      `json:"name,omitempty" minLength:"1" maxLength:"200" example:"Game card 100" doc:"What buyers read."`
+		Price      *newPrice    `json:"price,omitempty" doc:"Of one unit, for orders to come."`
+		Status     *string      `json:"status,omitempty" enum:"active,disabled" example:"disabled" doc:"A disabled product takes no new orders."`
+		OrderTTL   clearableTTL `json:"order_ttl_seconds,omitzero" minimum:"60" maximum:"604800" example:"900" doc:"How long an order with it can be paid; null for the shop's own time."`
+		LowStockAt clearable    `json:"low_stock_at,omitzero" minimum:"0" example:"10" doc:"Stock is low at this many units and below; null for never."`
 	}
 }
 
@@ -170,12 +173,32 @@ func (clearable) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeInteger, Format: "int64", Nullable: true, Minimum: new(0.0)}
 }
 
+// clearableTTL is a clearable of seconds.
+type clearableTTL struct {
+	sent  bool
+	value *int32
+}
+
+// UnmarshalJSON notes that it was sent.
+func (c *clearableTTL) UnmarshalJSON(data []byte) error {
+	c.sent = true
+	return json.Unmarshal(data, &c.value)
+}
+
+// Schema is what huma asks a type for.
+func (clearableTTL) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeInteger, Format: "int32", Nullable: true, Minimum: new(60.0), Maximum: new(604800.0)}
+}
+
 func (s *Server) updateProduct(ctx context.Context, in *updateProductInput) (*productOutput, error) {
 	patch := inventory.Patch{
 		Name: in.Body.Name, Price: (*inventory.Money)(in.Body.Price), Status: (*inventory.Status)(in.Body.Status),
 	}
 	if in.Body.LowStockAt.sent {
 		patch.LowStockAt = &in.Body.LowStockAt.value
+	}
+	if in.Body.OrderTTL.sent {
+		patch.OrderTTL = &in.Body.OrderTTL.value
 	}
 	return productOf(s.deps.Inventory.Update(ctx, in.SKU, patch))
 }
@@ -203,7 +226,7 @@ func productOf(p inventory.Product, err error) (*productOutput, error) {
 func viewProduct(p inventory.Product) Product {
 	view := Product{
 		ID: p.ID, SKU: p.SKU, Name: p.Name, Kind: string(p.Kind), Status: string(p.Status), Price: p.Price,
-		LowStockAt: p.LowStockAt, Stock: stock{Available: p.Available}, CreatedAt: utc(p.CreatedAt), UpdatedAt: utc(p.UpdatedAt),
+		LowStockAt: p.LowStockAt, OrderTTL: p.OrderTTL, Stock: stock{Available: p.Available}, CreatedAt: utc(p.CreatedAt), UpdatedAt: utc(p.UpdatedAt),
 	}
 	if p.Stock != nil {
 		view.Stock.Reserved, view.Stock.Delivered = &p.Stock.Reserved, &p.Stock.Delivered

@@ -58,6 +58,7 @@ type Product struct {
 	Kind       Kind
 	Status     Status
 	Price      Money
+	OrderTTL   *int32 // seconds that an order with it can be paid; nil: the shop's own time
 	LowStockAt *int64 // stock is low at this many and below; nil: never
 	CreatedAt  time.Time
 	UpdatedAt  time.Time

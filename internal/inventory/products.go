@@ -21,6 +21,7 @@ type CreateParams struct {
 	Name       string
 	Kind       Kind
 	Price      Money
+	OrderTTL   *int32 // seconds
 	LowStockAt *int64
 }
 
@@ -28,7 +29,8 @@ type CreateParams struct {
 func (s *Service) Create(ctx context.Context, p CreateParams) (Product, error) {
 	made, err := dbq.New(s.pool).ProductInsert(ctx, dbq.ProductInsertParams{
 		ID: uuid.Must(uuid.NewV7()), SKU: p.SKU, Name: p.Name, Kind: string(p.Kind),
-		PriceAmount: p.Price.Amount, PriceCurrency: p.Price.Currency, LowStockAt: p.LowStockAt, Now: s.timestamp(),
+		PriceAmount: p.Price.Amount, PriceCurrency: p.Price.Currency, LowStockAt: p.LowStockAt, OrderTtlSeconds: p.OrderTTL,
+		Now: s.timestamp(),
 	})
 	if err != nil {
 		return Product{}, fmt.Errorf("create product %s: %w", p.SKU, err)
@@ -85,6 +87,7 @@ type Patch struct {
 	Name       *string
 	Price      *Money // for orders to come; those that exist keep theirs
 	Status     *Status
+	OrderTTL   **int32 // seconds; a pointer to nil takes it away
 	LowStockAt **int64 // a pointer to nil takes it away
 }
 
@@ -101,7 +104,7 @@ func (s *Service) Update(ctx context.Context, sku string, p Patch) (Product, err
 		}
 		save := dbq.ProductSaveParams{
 			ID: row.ID, Name: row.Name, Status: row.Status, PriceAmount: row.PriceAmount,
-			PriceCurrency: row.PriceCurrency, UpdatedAt: s.timestamp(),
+			PriceCurrency: row.PriceCurrency, OrderTtlSeconds: row.OrderTtlSeconds, UpdatedAt: s.timestamp(),
 		}
 		p.apply(&save)
 		if err := q.ProductSave(ctx, save); err != nil {
@@ -127,6 +130,9 @@ func (p Patch) apply(row *dbq.ProductSaveParams) {
 	}
 	if p.Status != nil {
 		row.Status = string(*p.Status)
+	}
+	if p.OrderTTL != nil {
+		row.OrderTtlSeconds = *p.OrderTTL
 	}
 }
 
@@ -164,7 +170,7 @@ func bySKU(ctx context.Context, q *dbq.Queries, sku string) (Product, error) {
 func fromRow(row dbq.ProductBySKURow) Product {
 	return Product{
 		ID: row.ID, SKU: row.SKU, Name: row.Name, Kind: Kind(row.Kind), Status: Status(row.Status),
-		Price: Money{Amount: row.PriceAmount, Currency: row.PriceCurrency}, LowStockAt: row.LowStockAt,
+		Price: Money{Amount: row.PriceAmount, Currency: row.PriceCurrency}, LowStockAt: row.LowStockAt, OrderTTL: row.OrderTtlSeconds,
 		CreatedAt: row.CreatedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(), Available: row.Available,
 	}
 }

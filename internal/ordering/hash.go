@@ -16,6 +16,7 @@ type hashedRequest struct {
 	Locale   string          `json:"locale,omitempty"`
 	Metadata json.RawMessage `json:"metadata,omitempty"`
 	ClientIP string          `json:"client_ip,omitempty"`
+	Seconds  int64           `json:"expires_in,omitempty"`
 }
 
 type hashedLine struct {
@@ -28,6 +29,7 @@ type hashedLine struct {
 func hashRequest(r Request) ([]byte, error) {
 	h := hashedRequest{
 		Lines: make([]hashedLine, len(r.Lines)), Phone: r.Phone, Email: r.Email, Locale: r.Locale, Metadata: r.Metadata, ClientIP: r.ClientIP,
+		Seconds: int64(r.ExpiresIn.Seconds()),
 	}
 	for i, line := range r.Lines {
 		h.Lines[i] = hashedLine(line)

@@ -2,6 +2,7 @@ package ordering
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -35,6 +36,7 @@ type PlaceParams struct {
 	Locale           string
 	Metadata         json.RawMessage
 	TTL              time.Duration
+	OwnTTL           bool // TTL is the request's: no product shortens it
 	APIKeyID         uuid.UUID
 	IdempotencyKey   string // "": none
 	RequestHash      []byte // SHA-256 of the request; nil without a key
@@ -141,7 +143,7 @@ func admit(p *PlaceParams, products map[string]*product, now time.Time) (Order, 
 	order := Order{
 		ID: p.ID, Number: numberOf(p.ID, now), Status: PendingPayment, PaymentStatus: Unpaid, FulfillmentStatus: Unfulfilled,
 		ContactMasked: p.ContactMasked, Locale: p.Locale, Metadata: p.Metadata, Sequence: 1, Traceparent: p.Traceparent,
-		PlacedAt: now, ExpiresAt: now.Add(p.TTL), Items: make([]Item, len(p.Lines)),
+		PlacedAt: now, ExpiresAt: now.Add(p.ttl(products)), Items: make([]Item, len(p.Lines)),
 	}
 	for i, line := range p.Lines {
 		product, err := sellable(line, products)
@@ -164,6 +166,24 @@ func admit(p *PlaceParams, products map[string]*product, now time.Time) (Order, 
 		}
 	}
 	return order, takeStock(p.Lines, products)
+}
+
+// ttl is how long the order can be paid.
+func (p *PlaceParams) ttl(products map[string]*product) time.Duration {
+	if p.OwnTTL {
+		return p.TTL
+	}
+	least := time.Duration(0)
+	for _, line := range p.Lines {
+		known, ok := products[line.SKU]
+		if !ok || known.OrderTtlSeconds == nil {
+			continue
+		}
+		if own := time.Duration(*known.OrderTtlSeconds) * time.Second; least == 0 || own < least {
+			least = own
+		}
+	}
+	return cmp.Or(least, p.TTL)
 }
 
 func sellable(line Line, products map[string]*product) (*product, error) {

@@ -112,6 +112,8 @@ type Request struct {
 	ClientIP string // the buyer's address on the network; "": not known
 	Locale   string // "en" or "zh"; default the caller's, else "en"
 	Metadata json.RawMessage
+	// ExpiresIn is how long it can be paid. Default: the least that its products say, else Config.TTL.
+	ExpiresIn time.Duration
 }
 
 // Caller says who asks, and how a repetition is recognised.
@@ -194,7 +196,7 @@ func (s *Service) PlaceMany(ctx context.Context, requests []Request, keys []stri
 func (s *Service) prepare(request Request, caller Caller) (PlaceParams, error) {
 	p := PlaceParams{
 		ID: uuid.Must(uuid.NewV7()), Lines: request.Lines, ContactMasked: json.RawMessage(`{}`), Metadata: request.Metadata,
-		TTL: s.cfg.TTL, APIKeyID: caller.APIKeyID, IdempotencyKey: caller.IdempotencyKey,
+		TTL: cmp.Or(request.ExpiresIn, s.cfg.TTL), OwnTTL: request.ExpiresIn != 0, APIKeyID: caller.APIKeyID, IdempotencyKey: caller.IdempotencyKey,
 		Traceparent: caller.Traceparent,
 	}
 	p.Locale = cmp.Or(request.Locale, caller.Locale, "en")
