@@ -226,7 +226,8 @@ func productOf(p inventory.Product, err error) (*productOutput, error) {
 func viewProduct(p inventory.Product) Product {
 	view := Product{
 		ID: p.ID, SKU: p.SKU, Name: p.Name, Kind: string(p.Kind), Status: string(p.Status), Price: p.Price,
-		LowStockAt: p.LowStockAt, OrderTTL: p.OrderTTL, Stock: stock{Available: p.Available}, CreatedAt: utc(p.CreatedAt), UpdatedAt: utc(p.UpdatedAt),
+		LowStockAt: p.LowStockAt, OrderTTL: p.OrderTTL,
+		Stock: stock{Available: p.Available}, CreatedAt: utc(p.CreatedAt), UpdatedAt: utc(p.UpdatedAt),
 	}
 	if p.Stock != nil {
 		view.Stock.Reserved, view.Stock.Delivered = &p.Stock.Reserved, &p.Stock.Delivered

@@ -196,7 +196,8 @@ func (s *Service) PlaceMany(ctx context.Context, requests []Request, keys []stri
 func (s *Service) prepare(request Request, caller Caller) (PlaceParams, error) {
 	p := PlaceParams{
 		ID: uuid.Must(uuid.NewV7()), Lines: request.Lines, ContactMasked: json.RawMessage(`{}`), Metadata: request.Metadata,
-		TTL: cmp.Or(request.ExpiresIn, s.cfg.TTL), OwnTTL: request.ExpiresIn != 0, APIKeyID: caller.APIKeyID, IdempotencyKey: caller.IdempotencyKey,
+		TTL: cmp.Or(request.ExpiresIn, s.cfg.TTL), OwnTTL: request.ExpiresIn != 0,
+		APIKeyID: caller.APIKeyID, IdempotencyKey: caller.IdempotencyKey,
 		Traceparent: caller.Traceparent,
 	}
 	p.Locale = cmp.Or(request.Locale, caller.Locale, "en")
