@@ -13,7 +13,8 @@ import (
 // due at fixed times, whatever becomes of those before, and every latency counts from when its payment was due. So a
 // system that stops for a second shows it in a second's worth of payments, not in one (coordinated omission).
 func (r *pipelineRun) atRate(ctx context.Context, rate int) (RateResult, error) {
-	shoppers, err := r.shoppers(ctx)
+	// None without an order to begin with: the server takes a connection that says nothing for 5 s for a bad one.
+	shoppers, err := r.shoppers(ctx, min(r.cfg.Buyers, r.cfg.ordersOf(rate)))
 	defer closeAll(shoppers)
 	if err != nil {
 		return RateResult{}, err
@@ -135,9 +136,9 @@ func (r *pipelineRun) serverTimes(ctx context.Context, orders []preparedOrder) (
 	return p50, p99, nil
 }
 
-func (r *pipelineRun) shoppers(ctx context.Context) ([]*shopper, error) {
+func (r *pipelineRun) shoppers(ctx context.Context, n int) ([]*shopper, error) {
 	const longest = time.Hour
-	shoppers := make([]*shopper, r.cfg.Buyers)
+	shoppers := make([]*shopper, n)
 	for i := range shoppers {
 		var err error
 		if shoppers[i], err = newShopper(ctx, r.door, r.cfg.PaymentSecret, time.Now().Add(longest)); err != nil {

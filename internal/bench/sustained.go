@@ -19,7 +19,7 @@ func (r *pipelineRun) sustained(ctx context.Context, n int) (SustainedResult, er
 	if err := settle(ctx, r.cfg.Pool, r.cfg.Drain); err != nil {
 		return SustainedResult{}, err
 	}
-	shoppers, err := r.shoppers(ctx)
+	shoppers, err := r.shoppers(ctx, min(r.cfg.Buyers, n))
 	defer closeAll(shoppers)
 	if err != nil {
 		return SustainedResult{}, err
