@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
 // PipelineCheck is what SQL and the subscriber found, over all orders of the run so far.
@@ -63,7 +65,7 @@ func (r *pipelineRun) ledgersClosed(ctx context.Context) error {
 
 func (r *pipelineRun) openDeliveries(ctx context.Context) (open int, err error) {
 	err = r.cfg.Pool.QueryRow(ctx, `select count(*) from webhook_deliveries where status <> 'succeeded' and id >= $1`,
-		firstIDOf(r.began)).Scan(&open)
+		pgdb.FirstID(r.began)).Scan(&open)
 	if err != nil {
 		return 0, fmt.Errorf("bench: check webhooks: %w", err)
 	}
@@ -97,7 +99,7 @@ func (r *pipelineRun) readOrders(ctx context.Context, c *PipelineCheck) error {
 		       - (select s.available from stock s where s.product_id = (select id from product)) - (select count(*) from given),
 		       (select coalesce(sum(sms), 0) from bought),
 		       (select count(*) from bought where sms <> $3)`,
-			r.sku, firstIDOf(r.began), r.perOrder).
+			r.sku, pgdb.FirstID(r.began), r.perOrder).
 			Scan(&c.Orders, &c.Completed, &c.Cards, &c.DistinctCards, &c.WrongOrders, &c.WrongCards, &c.StockGap, &c.SMSSent, &c.WrongSMS)
 	})
 }
@@ -110,7 +112,7 @@ func (r *pipelineRun) readWebhooks(ctx context.Context, c *PipelineCheck) (err e
 		where e.occurred_at >= $2 and e.type = $3 and e.aggregateid in (
 			select i.order_id::text from order_items i
 			where i.order_id >= $4 and i.product_id = (select id from products where sku = $1))`,
-			r.sku, r.began, orderCompleted, firstIDOf(r.began))
+			r.sku, r.began, orderCompleted, pgdb.FirstID(r.began))
 		if err == nil {
 			ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		}

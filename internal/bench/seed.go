@@ -61,7 +61,7 @@ func stockShelf(ctx context.Context, pool *pgxpool.Pool, prefix string, n int, u
 		return nil, err
 	}
 	s.from = time.Now().Add(-time.Second)
-	s.since = firstIDOf(s.from)
+	s.since = pgdb.FirstID(s.from)
 	return s, nil
 }
 
@@ -73,14 +73,4 @@ func analyse(ctx context.Context, pool *pgxpool.Pool, tables ...string) error {
 		}
 	}
 	return nil
-}
-
-// firstIDOf is below every UUIDv7 made at a time or later.
-func firstIDOf(at time.Time) uuid.UUID {
-	var id uuid.UUID
-	for i, ms := 5, at.UnixMilli(); i >= 0; i-- {
-		id[i] = byte(ms)
-		ms >>= 8
-	}
-	return id
 }

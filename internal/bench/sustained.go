@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
 // orderCompleted is the event that tells a subscriber that the cards are delivered.
@@ -118,7 +120,7 @@ func (r *pipelineRun) progressInSQL(ctx context.Context) (completed, sms int, er
 	err = r.cfg.Pool.QueryRow(ctx, `
 		select (select count(*) from orders where status = 'completed' and id >= $1),
 		       (select count(*) from sms_messages where status in ('sent', 'delivered') and id >= $1)`,
-		firstIDOf(r.began)).Scan(&completed, &sms)
+		pgdb.FirstID(r.began)).Scan(&completed, &sms)
 	if err != nil {
 		return 0, 0, fmt.Errorf("bench: progress: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/paging"
+	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
 // ListParams of List. What is zero is not asked for; what is given has to match, all of it.
@@ -163,7 +164,7 @@ func (s *search) since() uuid.UUID {
 	if s.p.PlacedFrom.IsZero() {
 		return uuid.Nil
 	}
-	return idAt(s.p.PlacedFrom.Add(-idsBefore))
+	return pgdb.FirstID(s.p.PlacedFrom.Add(-idsBefore))
 }
 
 // upTo is above the ids of all orders that were placed before PlacedTo.
@@ -171,17 +172,7 @@ func (s *search) upTo() uuid.UUID {
 	if s.p.PlacedTo.IsZero() {
 		return uuid.Max
 	}
-	return idAt(s.p.PlacedTo.Add(idsAfter))
-}
-
-// idAt is the smallest UUIDv7 of a millisecond (RFC 9562 §5.7), as the database compares them.
-func idAt(t time.Time) (id uuid.UUID) {
-	const most = 1<<48 - 1
-	ms := uint64(min(max(t.UnixMilli(), 0), most))
-	for i := range 6 {
-		id[i] = byte(ms >> (40 - 8*i))
-	}
-	return id
+	return pgdb.FirstID(s.p.PlacedTo.Add(idsAfter))
 }
 
 func earlier(a, b uuid.UUID) uuid.UUID {

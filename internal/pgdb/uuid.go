@@ -1,6 +1,8 @@
 package pgdb
 
 import (
+	"time"
+
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgtype"
 )
@@ -33,4 +35,15 @@ func (p *uuidPlan) SetNext(next pgtype.EncodePlan) { p.next = next }
 // Encode implements pgtype.EncodePlan.
 func (p *uuidPlan) Encode(value any, buf []byte) ([]byte, error) {
 	return p.next.Encode(uuidBytes(value.(uuid.UUID)), buf) //nolint:errcheck,forcetypeassert // planned for this type alone
+}
+
+// FirstID is the smallest UUIDv7 of a millisecond (RFC 9562 §5.7), as the database compares them: below the ids of all rows
+// that were made from that time on.
+func FirstID(t time.Time) (id uuid.UUID) {
+	const most = 1<<48 - 1
+	ms := uint64(min(max(t.UnixMilli(), 0), most))
+	for i := range 6 {
+		id[i] = byte(ms >> (40 - 8*i))
+	}
+	return id
 }

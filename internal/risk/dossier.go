@@ -8,6 +8,7 @@ import (
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/groupcommit"
 	"github.com/vendbox/vendbox/internal/ordering"
+	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
 // dossier is everything that is known of a paid order, but for the scorer's opinion.
@@ -74,7 +75,7 @@ func (s *Service) questions(of *subject) []probe {
 		all = append(all, r.probes(of, s.now())...)
 	}
 	if s.scorer != nil {
-		all = append(all, counts(scorerRule, of, idAt(s.now().Add(-scorerWindow)), scorerMost, byPhone, byEmail, byIP)...)
+		all = append(all, counts(scorerRule, of, pgdb.FirstID(s.now().Add(-scorerWindow)), scorerMost, byPhone, byEmail, byIP)...)
 		all = append(all, firsts(firstRule, of)...)
 	}
 	return all

@@ -2,12 +2,12 @@ package risk
 
 import (
 	"context"
-	"encoding/binary"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/vendbox/vendbox/internal/dbq"
+	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
 // by is what orders are found by.
@@ -53,7 +53,7 @@ const (
 
 // probes are the questions of a rule about an order, from the time that is now.
 func (r *rule) probes(s *subject, now time.Time) []probe {
-	since := idAt(now.Add(-time.Duration(r.Window)))
+	since := pgdb.FirstID(now.Add(-time.Duration(r.Window)))
 	switch r.If {
 	case OrdersPerPhone:
 		return counts(r.n, s, since, r.MoreThan, byPhone)
@@ -89,13 +89,6 @@ func firsts(n int, s *subject) []probe {
 
 func (s *subject) by(by by) []byte {
 	return [...][]byte{byPhone: s.phone, byEmail: s.email, byIP: s.ip}[by]
-}
-
-// idAt is below the ids of all orders that are placed from a time on (UUIDv7 begins with it, in milliseconds).
-func idAt(t time.Time) uuid.UUID {
-	var id uuid.UUID
-	binary.BigEndian.PutUint64(id[:], uint64(max(t.UnixMilli(), 0))<<16)
-	return id
 }
 
 // ask answers the probes of several orders, in as many statements as there are things to find orders by.

@@ -2,11 +2,9 @@ package webhooks
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/vendbox/vendbox/internal/dbq"
@@ -90,7 +88,7 @@ func (s *Service) Prune(ctx context.Context, before time.Time) (int64, error) {
 	const atOnce = 5000
 	var pruned int64
 	for {
-		n, err := dbq.New(s.deps.Pool).WebhookDeliveriesPrune(ctx, dbq.WebhookDeliveriesPruneParams{Before: firstIDOf(before), MaxRows: atOnce})
+		n, err := dbq.New(s.deps.Pool).WebhookDeliveriesPrune(ctx, dbq.WebhookDeliveriesPruneParams{Before: pgdb.FirstID(before), MaxRows: atOnce})
 		pruned += n
 		if err != nil {
 			return pruned, fmt.Errorf("webhooks: prune deliveries: %w", err)
@@ -99,11 +97,4 @@ func (s *Service) Prune(ctx context.Context, before time.Time) (int64, error) {
 			return pruned, nil
 		}
 	}
-}
-
-// firstIDOf is below every UUIDv7 of a time (RFC 9562 §5.7: 48 bits of milliseconds come first).
-func firstIDOf(t time.Time) uuid.UUID {
-	var id uuid.UUID
-	binary.BigEndian.PutUint64(id[:8], uint64(t.UnixMilli())<<16)
-	return id
 }
