@@ -60,6 +60,7 @@ func (s *Service) AskGateways(ctx context.Context) (found int, err error) {
 	if len(names) == 0 {
 		return 0, nil
 	}
+	failures := s.noTroubles()
 	for ctx.Err() == nil {
 		rows, err := dbq.New(s.pool).PaymentsToAsk(ctx, dbq.PaymentsToAskParams{Now: s.now(), Channels: names, MaxRows: askAtOnce})
 		if err != nil {
@@ -69,7 +70,7 @@ func (s *Service) AskGateways(ctx context.Context) (found int, err error) {
 		for i, row := range rows {
 			open[i] = dbq.PaymentsOpenOfRow(row)
 		}
-		for _, answer := range s.ask(ctx, open) {
+		for _, answer := range s.ask(ctx, open, failures) {
 			if answer == askedPaid {
 				found++
 			}
@@ -89,19 +90,30 @@ const (
 	askFailed
 )
 
+// troubles counts, by channel, the questions that have failed since one was answered. It lasts for a whole run, however many
+// pages that has: a gateway that hangs costs its patience once.
+type troubles map[string]*atomic.Int32
+
+func (s *Service) noTroubles() troubles {
+	t := make(troubles, len(s.channels))
+	for name := range s.channels {
+		t[name] = new(atomic.Int32)
+	}
+	return t
+}
+
 // ask asks about attempts, several at a time and in no transaction, and applies what was paid. It gives the worst that is
 // known of each order: paid above failed above unpaid.
-func (s *Service) ask(ctx context.Context, attempts []dbq.PaymentsOpenOfRow) map[uuid.UUID]askAnswer {
+func (s *Service) ask(ctx context.Context, attempts []dbq.PaymentsOpenOfRow, failures troubles) map[uuid.UUID]askAnswer {
 	answers := make([]askAnswer, len(attempts))
-	failures := map[string]*atomic.Int32{}
-	for _, row := range attempts {
-		failures[row.Channel] = new(atomic.Int32)
-	}
 	var g errgroup.Group
 	g.SetLimit(askWorkers)
 	for i, row := range attempts {
 		g.Go(func() error {
 			down := failures[row.Channel]
+			if down == nil {
+				return nil // the channel is not configured any more, so nobody can be asked
+			}
 			if down.Load() >= askFailures {
 				answers[i] = askFailed
 				return nil
@@ -126,9 +138,6 @@ func (s *Service) ask(ctx context.Context, attempts []dbq.PaymentsOpenOfRow) map
 
 func (s *Service) askOne(ctx context.Context, row dbq.PaymentsOpenOfRow) askAnswer {
 	channel := s.channels[row.Channel]
-	if channel == nil {
-		return askedUnpaid // it is not configured any more, so nobody can be asked
-	}
 	querier, ok := channel.Channel.(Querier)
 	if !ok {
 		return askedUnpaid
@@ -155,12 +164,13 @@ func (s *Service) askOne(ctx context.Context, row dbq.PaymentsOpenOfRow) askAnsw
 // asked first; one that cannot be reached puts an order's end off, for up to ten minutes.
 func (s *Service) ExpireDue(ctx context.Context) (expired int, err error) {
 	var after ordering.DueAfter
+	failures := s.noTroubles()
 	for {
 		due, err := ordering.Due(ctx, s.pool, s.now(), after, dueAtOnce)
 		if err != nil || len(due) == 0 {
 			return expired, err
 		}
-		ids, err := s.withoutPaid(ctx, due)
+		ids, err := s.withoutPaid(ctx, due, failures)
 		if err != nil {
 			return expired, err
 		}
@@ -200,7 +210,7 @@ func (s *Service) expire(ctx context.Context, ids []uuid.UUID) (n int, err error
 }
 
 // withoutPaid leaves out the orders that turn out to be paid, and those of which that cannot be known yet.
-func (s *Service) withoutPaid(ctx context.Context, due []ordering.DueAfter) ([]uuid.UUID, error) {
+func (s *Service) withoutPaid(ctx context.Context, due []ordering.DueAfter, failures troubles) ([]uuid.UUID, error) {
 	ids := make([]uuid.UUID, len(due))
 	for i, order := range due {
 		ids[i] = order.ID
@@ -209,7 +219,7 @@ func (s *Service) withoutPaid(ctx context.Context, due []ordering.DueAfter) ([]u
 	if err != nil || len(open) == 0 {
 		return ids, err
 	}
-	answers := s.ask(ctx, open)
+	answers := s.ask(ctx, open, failures)
 	kept := ids[:0]
 	for _, order := range due {
 		answer := answers[order.ID]
