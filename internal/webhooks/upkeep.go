@@ -88,7 +88,9 @@ func (s *Service) Prune(ctx context.Context, before time.Time) (int64, error) {
 	const atOnce = 5000
 	var pruned int64
 	for {
-		n, err := dbq.New(s.deps.Pool).WebhookDeliveriesPrune(ctx, dbq.WebhookDeliveriesPruneParams{Before: pgdb.FirstID(before), MaxRows: atOnce})
+		n, err := dbq.New(s.deps.Pool).WebhookDeliveriesPrune(ctx, dbq.WebhookDeliveriesPruneParams{
+			Before: pgdb.FirstID(before), MaxRows: atOnce,
+		})
 		pruned += n
 		if err != nil {
 			return pruned, fmt.Errorf("webhooks: prune deliveries: %w", err)
