@@ -31,6 +31,9 @@ type OrdersConfig struct {
 	Targets []Target
 	// Pool is the servers' database, for seeding and for the checks.
 	Pool *pgxpool.Pool
+	// Postmaster is the process id of the database's server, where it runs on this machine: its processor time is then
+	// measured too.
+	Postmaster int
 	// Concurrency is how many buyers there are at a time. Default 64, 256, 1024.
 	Concurrency []int
 	// SKUs is how many products they choose from, evenly. Default 1 (all want the same) and 1,000.
@@ -201,7 +204,16 @@ func (r *ordersRun) measure(ctx context.Context, target Target, skus, buyers int
 	for _, sku := range goods.skus {
 		l.requests = append(l.requests, newOrderRequest(d, sku))
 	}
+	cpu := processor{r.cfg.Postmaster}
+	before, err := cpu.read()
+	if err != nil {
+		return err
+	}
 	t, err := l.do(ctx)
+	if err != nil {
+		return err
+	}
+	after, err := cpu.read()
 	if err != nil {
 		return err
 	}
@@ -216,7 +228,7 @@ func (r *ordersRun) measure(ctx context.Context, target Target, skus, buyers int
 	if err := check.against(placed, unknown); err != nil {
 		return fmt.Errorf("the check failed: %w", err)
 	}
-	sum.add(t, check, r.cfg.Duration)
+	sum.add(t, check, r.cfg.Duration, after.minus(before))
 	return nil
 }
 
@@ -251,13 +263,16 @@ type cellSum struct {
 	latency          *hdrhistogram.Histogram
 	failures         map[string]int
 	check            Check
+	used             used
 }
 
-func (s *cellSum) add(t *tally, check Check, duration time.Duration) {
+func (s *cellSum) add(t *tally, check Check, duration time.Duration, spent used) {
 	if s.latency == nil {
 		s.latency, s.failures = newHistogram(), map[string]int{}
 	}
 	s.placed += t.placed.Load()
+	s.used.process += spent.process
+	s.used.postgres += spent.postgres
 	s.measured += t.measured.Load()
 	s.seconds += duration.Seconds()
 	s.rates = append(s.rates, float64(t.measured.Load())/duration.Seconds())
@@ -277,6 +292,7 @@ func (s *cellSum) cell(target string, skus, buyers int) OrdersCell {
 	c := OrdersCell{
 		Target: target, SKUs: skus, Buyers: buyers, OrdersPerSecond: float64(s.measured) / s.seconds, Rounds: s.rates,
 		Latency: latencyOf(s.latency), Acknowledged: s.placed, Failures: s.failures, Check: s.check,
+		Processor: s.used.per(s.placed),
 	}
 	for _, n := range s.failures {
 		c.Errors += n

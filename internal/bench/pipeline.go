@@ -21,6 +21,9 @@ type PipelineConfig struct {
 	PaymentSecret string // of the sandbox channel
 	// Pool is the system's database, for the watcher and for the checks.
 	Pool *pgxpool.Pool
+	// Postmaster is the process id of the database's server, where it runs on this machine: its processor time is then
+	// measured too.
+	Postmaster int
 	// Inventory imports the cards that are sold.
 	Inventory *inventory.Service
 	// Webhooks is where an enabled endpoint for order.completed points.

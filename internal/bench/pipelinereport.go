@@ -39,6 +39,7 @@ type SustainedResult struct {
 	PaidAfter       float64       `json:"paid_after_s"`      // when the last order was paid
 	Seconds         float64       `json:"seconds"`           // when the last SMS and webhook had arrived
 	OrdersPerSecond float64       `json:"orders_per_second"` // orders by Seconds
+	Processor       Processor     `json:"processor_us_per_order"`
 	Check           PipelineCheck `json:"check"`
 }
 
@@ -62,6 +63,7 @@ func (r *PipelineReport) Table(w io.Writer) error {
 		t.linef("")
 		t.linef("whole path: %s orders/s (%s orders placed, paid, delivered, %d SMS and 1 webhook each, in %s by %d buyers)",
 			thousands(s.OrdersPerSecond), thousands(float64(s.Orders)), s.SMSPerOrder, seconds(s.Seconds), s.Buyers)
+		t.linef("  processor time of an order: %s µs (this process, with load generator, gateway and subscriber; Postgres)", s.Processor)
 		t.linef("  checked over the run: %s orders, %s different cards, %s SMS, %s webhooks of %s different events",
 			thousands(float64(s.Check.Completed)), thousands(float64(s.Check.DistinctCards)), thousands(float64(s.Check.SMSSent)),
 			thousands(float64(s.Check.Webhooks)), thousands(float64(s.Check.WebhookIDs)))

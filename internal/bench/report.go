@@ -31,6 +31,7 @@ type OrdersCell struct {
 	Acknowledged    int64          `json:"acknowledged"` // 201 answers, warm-up included
 	Errors          int            `json:"errors"`       // everything else
 	Failures        map[string]int `json:"failures,omitempty"`
+	Processor       Processor      `json:"processor_us_per_order"`
 	Check           Check          `json:"check"`
 }
 
@@ -87,11 +88,11 @@ func (r *OrdersReport) Table(w io.Writer) error {
 		if c.SKUs != last.SKUs || c.Buyers != last.Buyers {
 			r.ratioLine(t, last)
 			t.linef("")
-			t.linef("%-25s %10s %9s %9s %7s  %s", productsText(c.SKUs)+", "+thousands(float64(c.Buyers))+" buyers",
-				"orders/s", "p50 ms", "p99 ms", "errors", "checked in SQL")
+			t.linef("%-25s %10s %9s %9s %7s %9s  %s", productsText(c.SKUs)+", "+thousands(float64(c.Buyers))+" buyers",
+				"orders/s", "p50 ms", "p99 ms", "errors", "CPU µs", "checked in SQL")
 		}
-		t.linef("  %-23s %10s %9.1f %9.1f %7d  %-16s %s", c.Target, thousands(c.OrdersPerSecond), c.Latency.P50, c.Latency.P99,
-			c.Errors, c.checked(), bar(c.OrdersPerSecond, top))
+		t.linef("  %-23s %10s %9.1f %9.1f %7d %9s  %-16s %s", c.Target, thousands(c.OrdersPerSecond), c.Latency.P50, c.Latency.P99,
+			c.Errors, c.Processor, c.checked(), bar(c.OrdersPerSecond, top))
 		last = c
 	}
 	r.ratioLine(t, last)

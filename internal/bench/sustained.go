@@ -26,6 +26,11 @@ func (r *pipelineRun) sustained(ctx context.Context, n int) (SustainedResult, er
 	if err != nil {
 		return SustainedResult{}, err
 	}
+	cpu := processor{r.cfg.Postmaster}
+	before, err := cpu.read()
+	if err != nil {
+		return SustainedResult{}, err
+	}
 	began := time.Now()
 	var taken, paid atomic.Int64
 	g, gctx := errgroup.WithContext(ctx)
@@ -52,9 +57,14 @@ func (r *pipelineRun) sustained(ctx context.Context, n int) (SustainedResult, er
 		return SustainedResult{}, err
 	}
 	took := time.Since(began)
+	after, err := cpu.read()
+	if err != nil {
+		return SustainedResult{}, err
+	}
 	result := SustainedResult{
 		Orders: n, Buyers: len(shoppers), Seconds: took.Seconds(), PaidAfter: allPaid.Seconds(),
 		OrdersPerSecond: float64(n) / took.Seconds(), SMSPerOrder: r.perOrder,
+		Processor: after.minus(before).per(int64(n)),
 	}
 	result.Check, err = r.arrived(ctx)
 	return result, err

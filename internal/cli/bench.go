@@ -81,7 +81,7 @@ func (c *benchOrdersCmd) Run(ctx context.Context, s streams) error {
 		targets = append(targets, bench.Target{Name: other.name, BaseURL: url, APIKey: d.Secrets.APIKey})
 	}
 	report, err := bench.Orders(ctx, bench.OrdersConfig{
-		Targets: targets, Pool: d.pool, Concurrency: c.Concurrency, SKUs: c.SKUs, Rounds: c.Rounds,
+		Targets: targets, Pool: d.pool, Postmaster: d.postmaster, Concurrency: c.Concurrency, SKUs: c.SKUs, Rounds: c.Rounds,
 		Duration: c.duration(5 * time.Second),
 	}, func(line string) { fmt.Fprintln(s.err, line) })
 	if err != nil {
@@ -140,7 +140,7 @@ func (c *benchPipelineCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	report, err := bench.Pipeline(ctx, bench.PipelineConfig{
-		BaseURL: d.APIURL, APIKey: d.Secrets.APIKey, PaymentSecret: d.Secrets.PaymentSecret, Pool: d.pool, Inventory: d.inventory,
+		BaseURL: d.APIURL, APIKey: d.Secrets.APIKey, PaymentSecret: d.Secrets.PaymentSecret, Pool: d.pool, Postmaster: d.postmaster, Inventory: d.inventory,
 		Webhooks: sink, SMSReceived: func() int { counts, _ := d.Sinks.Counts(); return counts.DistinctSMS },
 		Rates: c.Rates, Duration: c.duration(10 * time.Second), SustainedOrders: c.Sustained,
 	}, func(line string) { fmt.Fprintln(s.err, line) })

@@ -44,6 +44,8 @@ type devStack struct {
 	SMSURL     string
 	Secrets    devSecrets
 
+	postmaster int // process id
+
 	stop context.CancelFunc
 	done chan struct{} // closed when the API and the workers have stopped
 	err  error         // why, once done
@@ -148,6 +150,7 @@ func (d *devStack) startPostgres(ctx context.Context, opts devOptions) (config.C
 	if err != nil {
 		return cfg, err
 	}
+	d.postmaster = server.PID()
 	d.ends = append(d.ends, func() {
 		if err := server.Stop(); err != nil {
 			d.log.WarnContext(ctx, "stop postgres", "error", err)
