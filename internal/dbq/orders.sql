@@ -85,27 +85,31 @@ order by order_id, line;
 -- name: OrderSave :exec
 -- Writes what a step may change, for orders that the same transaction has locked. The guard is the sequence they were read
 -- at: whoever saves an order that has moved on since changes no row, and the transaction fails. The zero time stands for null.
-update orders o
-set status = n.status, payment_status = n.payment_status, fulfillment_status = n.fulfillment_status,
-    hold_reason = nullif(n.hold_reason, ''), exception_code = nullif(n.exception_code, ''), paid_amount = n.paid_amount,
-    refunded_amount = n.refunded_amount, sequence = n.sequence, expires_at = n.expires_at, paid_at = n.paid_at,
-    completed_at = n.completed_at, closed_at = n.closed_at,
-    first_expires_at = case when n.expires_at <> o.expires_at then coalesce(o.first_expires_at, o.expires_at) else o.first_expires_at end
-from (select unnest(@ids::uuid[]) as id,
-             unnest(@read_at::int[]) as read_at,
-             unnest(@statuses::text[]) as status,
-             unnest(@payment_statuses::text[]) as payment_status,
-             unnest(@fulfillment_statuses::text[]) as fulfillment_status,
-             unnest(@hold_reasons::text[]) as hold_reason,
-             unnest(@exception_codes::text[]) as exception_code,
-             unnest(@paid_amounts::bigint[]) as paid_amount,
-             unnest(@refunded_amounts::bigint[]) as refunded_amount,
-             unnest(@sequences::int[]) as sequence,
-             unnest(@expires_at::timestamptz[]) as expires_at,
-             nullif(unnest(@paid_at::timestamptz[]), '0001-01-01 00:00:00+00') as paid_at,
-             nullif(unnest(@completed_at::timestamptz[]), '0001-01-01 00:00:00+00') as completed_at,
-             nullif(unnest(@closed_at::timestamptz[]), '0001-01-01 00:00:00+00') as closed_at) as n
-where o.id = n.id and (o.sequence = n.read_at) is true;
+with saved as (
+    update orders o
+    set status = n.status, payment_status = n.payment_status, fulfillment_status = n.fulfillment_status,
+        hold_reason = nullif(n.hold_reason, ''), exception_code = nullif(n.exception_code, ''), paid_amount = n.paid_amount,
+        refunded_amount = n.refunded_amount, sequence = n.sequence, expires_at = n.expires_at, paid_at = n.paid_at,
+        completed_at = n.completed_at, closed_at = n.closed_at,
+        first_expires_at = case when n.expires_at <> o.expires_at then coalesce(o.first_expires_at, o.expires_at) else o.first_expires_at end
+    from (select unnest(@ids::uuid[]) as id,
+                 unnest(@read_at::int[]) as read_at,
+                 unnest(@statuses::text[]) as status,
+                 unnest(@payment_statuses::text[]) as payment_status,
+                 unnest(@fulfillment_statuses::text[]) as fulfillment_status,
+                 unnest(@hold_reasons::text[]) as hold_reason,
+                 unnest(@exception_codes::text[]) as exception_code,
+                 unnest(@paid_amounts::bigint[]) as paid_amount,
+                 unnest(@refunded_amounts::bigint[]) as refunded_amount,
+                 unnest(@sequences::int[]) as sequence,
+                 unnest(@expires_at::timestamptz[]) as expires_at,
+                 nullif(unnest(@paid_at::timestamptz[]), '0001-01-01 00:00:00+00') as paid_at,
+                 nullif(unnest(@completed_at::timestamptz[]), '0001-01-01 00:00:00+00') as completed_at,
+                 nullif(unnest(@closed_at::timestamptz[]), '0001-01-01 00:00:00+00') as closed_at) as n
+    where o.id = n.id and (o.sequence = n.read_at) is true
+    returning 1
+)
+select expect_rows(count(*), cardinality(@ids::uuid[])) from saved;
 
 -- name: OrderTimelineInsert :exec
 insert into order_timeline (order_id, sequence, event, status, payment_status, fulfillment_status, actor, reason,

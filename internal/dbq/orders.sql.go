@@ -1091,27 +1091,31 @@ func (q *Queries) OrderProducts(ctx context.Context, orderIds []uuid.UUID) ([]uu
 }
 
 const orderSave = `-- name: OrderSave :exec
-update orders o
-set status = n.status, payment_status = n.payment_status, fulfillment_status = n.fulfillment_status,
-    hold_reason = nullif(n.hold_reason, ''), exception_code = nullif(n.exception_code, ''), paid_amount = n.paid_amount,
-    refunded_amount = n.refunded_amount, sequence = n.sequence, expires_at = n.expires_at, paid_at = n.paid_at,
-    completed_at = n.completed_at, closed_at = n.closed_at,
-    first_expires_at = case when n.expires_at <> o.expires_at then coalesce(o.first_expires_at, o.expires_at) else o.first_expires_at end
-from (select unnest($1::uuid[]) as id,
-             unnest($2::int[]) as read_at,
-             unnest($3::text[]) as status,
-             unnest($4::text[]) as payment_status,
-             unnest($5::text[]) as fulfillment_status,
-             unnest($6::text[]) as hold_reason,
-             unnest($7::text[]) as exception_code,
-             unnest($8::bigint[]) as paid_amount,
-             unnest($9::bigint[]) as refunded_amount,
-             unnest($10::int[]) as sequence,
-             unnest($11::timestamptz[]) as expires_at,
-             nullif(unnest($12::timestamptz[]), '0001-01-01 00:00:00+00') as paid_at,
-             nullif(unnest($13::timestamptz[]), '0001-01-01 00:00:00+00') as completed_at,
-             nullif(unnest($14::timestamptz[]), '0001-01-01 00:00:00+00') as closed_at) as n
-where o.id = n.id and (o.sequence = n.read_at) is true
+with saved as (
+    update orders o
+    set status = n.status, payment_status = n.payment_status, fulfillment_status = n.fulfillment_status,
+        hold_reason = nullif(n.hold_reason, ''), exception_code = nullif(n.exception_code, ''), paid_amount = n.paid_amount,
+        refunded_amount = n.refunded_amount, sequence = n.sequence, expires_at = n.expires_at, paid_at = n.paid_at,
+        completed_at = n.completed_at, closed_at = n.closed_at,
+        first_expires_at = case when n.expires_at <> o.expires_at then coalesce(o.first_expires_at, o.expires_at) else o.first_expires_at end
+    from (select unnest($1::uuid[]) as id,
+                 unnest($2::int[]) as read_at,
+                 unnest($3::text[]) as status,
+                 unnest($4::text[]) as payment_status,
+                 unnest($5::text[]) as fulfillment_status,
+                 unnest($6::text[]) as hold_reason,
+                 unnest($7::text[]) as exception_code,
+                 unnest($8::bigint[]) as paid_amount,
+                 unnest($9::bigint[]) as refunded_amount,
+                 unnest($10::int[]) as sequence,
+                 unnest($11::timestamptz[]) as expires_at,
+                 nullif(unnest($12::timestamptz[]), '0001-01-01 00:00:00+00') as paid_at,
+                 nullif(unnest($13::timestamptz[]), '0001-01-01 00:00:00+00') as completed_at,
+                 nullif(unnest($14::timestamptz[]), '0001-01-01 00:00:00+00') as closed_at) as n
+    where o.id = n.id and (o.sequence = n.read_at) is true
+    returning 1
+)
+select expect_rows(count(*), cardinality($1::uuid[])) from saved
 `
 
 type OrderSaveParams struct {

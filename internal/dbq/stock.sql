@@ -43,8 +43,12 @@ order by s.product_id
 for update of s;
 
 -- name: StockGive :exec
--- Adds to stock that this transaction has locked; a negative quantity takes.
-update stock s
-set available = s.available + given.quantity
-from (select unnest(@product_ids::uuid[]) as product_id, unnest(@quantities::bigint[]) as quantity) as given
-where s.product_id = given.product_id;
+-- Adds to stock that this transaction has locked, each product's row; a negative quantity takes.
+with given as (
+    update stock s
+    set available = s.available + n.quantity
+    from (select unnest(@product_ids::uuid[]) as product_id, unnest(@quantities::bigint[]) as quantity) as n
+    where s.product_id = n.product_id
+    returning 1
+)
+select expect_rows(count(*), cardinality(@product_ids::uuid[])) from given;

@@ -51,10 +51,14 @@ func (q *Queries) StockAvailable(ctx context.Context, productID uuid.UUID) (int6
 }
 
 const stockGive = `-- name: StockGive :exec
-update stock s
-set available = s.available + given.quantity
-from (select unnest($1::uuid[]) as product_id, unnest($2::bigint[]) as quantity) as given
-where s.product_id = given.product_id
+with given as (
+    update stock s
+    set available = s.available + n.quantity
+    from (select unnest($1::uuid[]) as product_id, unnest($2::bigint[]) as quantity) as n
+    where s.product_id = n.product_id
+    returning 1
+)
+select expect_rows(count(*), cardinality($1::uuid[])) from given
 `
 
 type StockGiveParams struct {
@@ -62,7 +66,7 @@ type StockGiveParams struct {
 	Quantities []int64
 }
 
-// Adds to stock that this transaction has locked; a negative quantity takes.
+// Adds to stock that this transaction has locked, each product's row; a negative quantity takes.
 func (q *Queries) StockGive(ctx context.Context, arg StockGiveParams) error {
 	_, err := q.db.Exec(ctx, stockGive, arg.ProductIds, arg.Quantities)
 	return err

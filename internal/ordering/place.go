@@ -14,6 +14,7 @@ import (
 	"github.com/vendbox/vendbox/internal/fault"
 	"github.com/vendbox/vendbox/internal/groupcommit"
 	"github.com/vendbox/vendbox/internal/outbox"
+	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
 // Line asks for units of a product.
@@ -66,12 +67,7 @@ type product struct {
 // A member's fault is its own: product_not_found, product_disabled, currency_mixed, price_changed, out_of_stock,
 // idempotency_key_reused, and those of Judge. What a key has placed before is given again, whatever Judge would say now.
 func Place(ctx context.Context, tx *outbox.Tx, batch []PlaceParams) ([]groupcommit.Result[Placed], error) {
-	q := dbq.New(tx)
-	products, err := lockStock(ctx, q, batch)
-	if err != nil {
-		return nil, err
-	}
-	earlier, err := ordersByKey(ctx, q, batch)
+	products, earlier, err := lookUp(ctx, tx, batch)
 	if err != nil {
 		return nil, err
 	}
@@ -105,8 +101,29 @@ func Place(ctx context.Context, tx *outbox.Tx, batch []PlaceParams) ([]groupcomm
 	return results, announceLevels(tx, products)
 }
 
-// lockStock locks the stock of every product the batch names, in product order, and returns them by SKU.
-func lockStock(ctx context.Context, q *dbq.Queries, batch []PlaceParams) (map[string]*product, error) {
+// lookUp locks the stock of every product that the batch names, in product order, and finds the orders that its
+// idempotency keys have made. The keys are asked for after the stock is locked: of two requests with one key and one body the
+// second waits there, and then finds the first's order.
+func lookUp(ctx context.Context, tx *outbox.Tx, batch []PlaceParams) (map[string]*product, map[idempotencyKey]earlierOrder, error) {
+	skus, keys := skusOf(batch), keysOf(batch)
+	var stock []dbq.OrderLockStockRow
+	var known []dbq.OrderIDsByIdempotencyKeyRow
+	err := pgdb.Together(ctx, tx,
+		func(db pgdb.DB) (err error) { stock, err = dbq.New(db).OrderLockStock(ctx, skus); return err },
+		func(db pgdb.DB) (err error) {
+			if len(keys.Keys) > 0 {
+				known, err = dbq.New(db).OrderIDsByIdempotencyKey(ctx, keys)
+			}
+			return err
+		})
+	if err != nil {
+		return nil, nil, err
+	}
+	earlier, err := earlierOrders(ctx, dbq.New(tx), known)
+	return productsOf(stock), earlier, err
+}
+
+func skusOf(batch []PlaceParams) []string {
 	var skus []string
 	for i := range batch {
 		for _, line := range batch[i].Lines {
@@ -114,17 +131,18 @@ func lockStock(ctx context.Context, q *dbq.Queries, batch []PlaceParams) (map[st
 		}
 	}
 	slices.Sort(skus)
-	rows, err := q.OrderLockStock(ctx, slices.Compact(skus))
-	if err != nil {
-		return nil, err
-	}
+	return slices.Compact(skus)
+}
+
+// productsOf gives what was locked by SKU.
+func productsOf(rows []dbq.OrderLockStockRow) map[string]*product {
 	locked := make([]product, len(rows))
 	products := make(map[string]*product, len(rows))
 	for i, row := range rows {
 		locked[i] = product{row, row.Available}
 		products[row.SKU] = &locked[i]
 	}
-	return products, nil
+	return products
 }
 
 // announceLevels says of the products taken from whose stock is low or gone now and was not before. It asks nothing of
@@ -227,22 +245,22 @@ type earlierOrder struct {
 	requestHash []byte
 }
 
-// ordersByKey finds the orders that earlier requests with the batch's idempotency keys have made. It is asked after the
-// stock is locked: of two requests with one key and one body the second waits there, and then finds the first's order.
-func ordersByKey(ctx context.Context, q *dbq.Queries, batch []PlaceParams) (map[idempotencyKey]earlierOrder, error) {
-	var p dbq.OrderIDsByIdempotencyKeyParams
+func keysOf(batch []PlaceParams) (p dbq.OrderIDsByIdempotencyKeyParams) {
 	for i := range batch {
 		if batch[i].IdempotencyKey != "" {
 			p.APIKeyIds = append(p.APIKeyIds, batch[i].APIKeyID)
 			p.Keys = append(p.Keys, batch[i].IdempotencyKey)
 		}
 	}
-	if len(p.Keys) == 0 {
+	return p
+}
+
+// earlierOrders reads the orders that earlier requests with the batch's idempotency keys have made.
+func earlierOrders(
+	ctx context.Context, q *dbq.Queries, rows []dbq.OrderIDsByIdempotencyKeyRow,
+) (map[idempotencyKey]earlierOrder, error) {
+	if len(rows) == 0 {
 		return nil, nil //nolint:nilnil // no earlier orders is no error, and a nil map reads as one
-	}
-	rows, err := q.OrderIDsByIdempotencyKey(ctx, p)
-	if err != nil || len(rows) == 0 {
-		return nil, err
 	}
 	ids := make([]uuid.UUID, len(rows))
 	for i, row := range rows {

@@ -96,7 +96,7 @@ func (s *Shelf) Save(ctx context.Context, tx *outbox.Tx) error {
 			return err
 		}
 	}
-	return dbq.New(tx.AtEndOn(len(p.ProductIds))).StockGive(ctx, p)
+	return dbq.New(tx.AtEnd()).StockGive(ctx, p)
 }
 
 // announceLevel says whether a locked stock that goes from one number to another crosses its low mark, or is gone or back.

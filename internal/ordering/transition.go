@@ -78,7 +78,7 @@ func Save(ctx context.Context, tx *outbox.Tx, orders []*Order) error {
 		p.CompletedAt = append(p.CompletedAt, o.CompletedAt)
 		p.ClosedAt = append(p.ClosedAt, o.ClosedAt)
 	}
-	if err := dbq.New(tx.AtEndOn(len(orders))).OrderSave(ctx, p); err != nil {
+	if err := dbq.New(tx.AtEnd()).OrderSave(ctx, p); err != nil {
 		return err
 	}
 	return saveStories(ctx, tx, orders)

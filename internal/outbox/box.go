@@ -3,13 +3,11 @@ package outbox
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/vendbox/vendbox/internal/dbq"
@@ -42,7 +40,7 @@ type Tx struct {
 	// Now is the time of everything this transaction does.
 	Now    time.Time
 	events []Event
-	last   pgx.Batch
+	end    *pgdb.End
 }
 
 // Append adds events to the transaction. Their time is filled in, and their id where there is none.
@@ -56,59 +54,21 @@ func (tx *Tx) Append(events ...Event) {
 	}
 }
 
-// AtEnd gives a dbq.DBTX for writes whose answer nobody needs: they are sent in their order, together with the events,
-// in one round trip just before the commit. An error of theirs is the transaction's.
-func (tx *Tx) AtEnd() dbq.DBTX { return atEnd{tx: tx, rows: anyRows} }
-
-// AtEndOn is AtEnd for a statement that has to touch so many rows, or the transaction fails.
-func (tx *Tx) AtEndOn(rows int) dbq.DBTX { return atEnd{tx: tx, rows: rows} }
-
-type atEnd struct {
-	tx   *Tx
-	rows int
-}
-
-const anyRows = -1
-
-func (e atEnd) Exec(_ context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	query := e.tx.last.Queue(sql, args...)
-	if e.rows != anyRows {
-		query.Exec(func(tag pgconn.CommandTag) error {
-			if tag.RowsAffected() != int64(e.rows) {
-				return fmt.Errorf("outbox: a statement touched %d rows of %d", tag.RowsAffected(), e.rows)
-			}
-			return nil
-		})
-	}
-	return pgconn.CommandTag{}, nil
-}
-
-func (atEnd) Query(context.Context, string, ...any) (pgx.Rows, error) { return nil, errNoAnswer }
-
-func (atEnd) QueryRow(context.Context, string, ...any) pgx.Row { return noAnswer{} }
-
-func (atEnd) CopyFrom(context.Context, pgx.Identifier, []string, pgx.CopyFromSource) (int64, error) {
-	return 0, errNoAnswer
-}
-
-type noAnswer struct{}
-
-func (noAnswer) Scan(...any) error { return errNoAnswer }
-
-var errNoAnswer = errors.New("outbox: a statement at the end of the transaction has no answer")
+// AtEnd gives a dbq.DBTX for writes whose answer nobody needs: they are sent in their order, together with the events and
+// the COMMIT, in one round trip. An error of theirs is the transaction's.
+func (tx *Tx) AtEnd() dbq.DBTX { return pgdb.Queue(&tx.end.Before) }
 
 // InTx runs fn in a transaction, writes what fn left for the end and the events that it appended, together with the
 // safety job for their relay, and commits. After the commit the events are handed over. On an error nothing happened.
 func (b *Box) InTx(ctx context.Context, fn func(tx *Tx) error) error {
 	var batch Batch
-	err := pgdb.InTx(ctx, b.pool, func(pgxTx pgx.Tx) error {
-		tx := &Tx{Tx: pgxTx, Now: b.Now()}
+	err := pgdb.InTxEnd(ctx, b.pool, func(pgxTx pgx.Tx, end *pgdb.End) error {
+		tx := &Tx{Tx: pgxTx, Now: b.Now(), end: end}
 		if err := fn(tx); err != nil {
 			return err
 		}
-		var err error
-		batch, err = tx.finish(ctx)
-		return err
+		batch.Events = tx.events
+		return tx.appendEvents(ctx, &batch.SafetyJobID)
 	})
 	if err != nil {
 		return err
@@ -119,37 +79,28 @@ func (b *Box) InTx(ctx context.Context, fn func(tx *Tx) error) error {
 	return nil
 }
 
-// finish sends everything that is left in one round trip.
-func (tx *Tx) finish(ctx context.Context) (Batch, error) {
-	var safetyJobID int64
-	if len(tx.events) > 0 {
-		p, err := columns(tx.events, tx.Now)
-		if err != nil {
-			return Batch{}, err
-		}
-		query := &queued{batch: &tx.last, into: &safetyJobID}
-		if _, err := dbq.New(query).OutboxAppend(ctx, p); err != nil {
-			return Batch{}, err
-		}
+// appendEvents writes them, with their safety job, whose id is known after the commit.
+func (tx *Tx) appendEvents(ctx context.Context, safetyJobID *int64) error {
+	if len(tx.events) == 0 {
+		return nil
 	}
-	if tx.last.Len() == 0 {
-		return Batch{}, nil
+	p, err := columns(tx.events, tx.Now)
+	if err != nil {
+		return err
 	}
-	if err := tx.SendBatch(ctx, &tx.last).Close(); err != nil {
-		return Batch{}, fmt.Errorf("outbox: at the end of the transaction: %w", err)
-	}
-	return Batch{SafetyJobID: safetyJobID, Events: tx.events}, nil
+	_, err = dbq.New(queued{tx.AtEnd(), &tx.end.Before, safetyJobID}).OutboxAppend(ctx, p)
+	return err
 }
 
 // queued puts a query that returns one number into a batch.
 type queued struct {
-	atEnd
+	dbq.DBTX
 
 	batch *pgx.Batch
 	into  *int64
 }
 
-func (q *queued) QueryRow(_ context.Context, sql string, args ...any) pgx.Row {
+func (q queued) QueryRow(_ context.Context, sql string, args ...any) pgx.Row {
 	q.batch.Queue(sql, args...).QueryRow(func(row pgx.Row) error { return row.Scan(q.into) })
 	return later{}
 }

@@ -196,8 +196,9 @@ func (r *Relay) flushLate(ctx context.Context, batch [][]outbox.Event) ([]groupc
 // hop is the relay: one transaction for the ledgers, the jobs and the end of the safety jobs, then one statement of NOTIFYs.
 func (r *Relay) hop(ctx context.Context, events []outbox.Event, safetyJobs []int64) error {
 	var jobs []river.InsertManyParams
-	err := pgdb.InTx(ctx, r.pool, func(tx pgx.Tx) error {
-		jobs = jobs[:0]
+	var after *pgdb.End
+	err := pgdb.InTxEnd(ctx, r.pool, func(tx pgx.Tx, end *pgdb.End) error {
+		jobs, after = jobs[:0], end
 		for _, route := range r.routes {
 			routed, err := route(ctx, tx, events)
 			if err != nil {
@@ -210,28 +211,27 @@ func (r *Relay) hop(ctx context.Context, events []outbox.Event, safetyJobs []int
 				return fmt.Errorf("relay: insert jobs: %w", err)
 			}
 		}
-		if len(safetyJobs) == 0 {
-			return nil
+		if len(safetyJobs) > 0 {
+			if err := dbq.New(pgdb.Queue(&end.Before)).RelayDropSafetyJobs(ctx, safetyJobs); err != nil {
+				return err
+			}
 		}
-		return dbq.New(tx).RelayDropSafetyJobs(ctx, safetyJobs)
+		return notify(ctx, end, dbq.RelayNotifyParams{Queues: queuesOf(jobs), Orders: changedOrders(events)})
 	})
-	if err != nil {
-		return err
+	if err == nil && after.AfterErr != nil {
+		r.log.WarnContext(ctx, "relay: notify failed; the workers' poll will find the jobs, the watchers' the changes", "error", after.AfterErr)
 	}
-	r.notify(ctx, dbq.RelayNotifyParams{Queues: queuesOf(jobs), Orders: changedOrders(events)})
-	return nil
+	return err
 }
 
-// notify wakes the workers once the jobs can be seen, and tells who watches orders which have changed: one statement, and
-// so one commit that takes NOTIFY's global lock, for the whole batch. River's own NOTIFY, from inside the transaction, may
-// be held back by its limiter and then be as late as the next poll.
-func (r *Relay) notify(ctx context.Context, p dbq.RelayNotifyParams) {
+// notify wakes the workers once the jobs can be seen, and tells who watches orders which have changed: one statement behind
+// the COMMIT, which takes NOTIFY's global lock for as long as it takes itself, and not until the commit is on disk. River's own
+// NOTIFY, from inside the transaction, may be held back by its limiter and then be as late as the next poll.
+func notify(ctx context.Context, end *pgdb.End, p dbq.RelayNotifyParams) error {
 	if len(p.Queues) == 0 && len(p.Orders) == 0 {
-		return
+		return nil
 	}
-	if err := dbq.New(r.pool).RelayNotify(ctx, p); err != nil {
-		r.log.WarnContext(ctx, "relay: notify failed; the workers' poll will find the jobs, the watchers' the changes", "error", err)
-	}
+	return dbq.New(pgdb.Queue(&end.After)).RelayNotify(ctx, p)
 }
 
 func queuesOf(jobs []river.InsertManyParams) []string {

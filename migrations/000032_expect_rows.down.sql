@@ -1,0 +1,1 @@
+drop function expect_rows(bigint, integer);
