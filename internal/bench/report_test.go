@@ -14,7 +14,7 @@ import (
 func cell(target string, skus, buyers int, rate float64) OrdersCell {
 	return OrdersCell{
 		Target: target, SKUs: skus, Buyers: buyers, OrdersPerSecond: rate, Latency: Latency{P50: 4.25, P99: 19.96},
-		Check: Check{Orders: 61_234},
+		Processor: Processor{Process: 105.4, Postgres: 66.6}, Check: Check{Orders: 61_234},
 	}
 }
 
@@ -35,14 +35,14 @@ func TestOrdersTable(t *testing.T) {
 	require.Equal(t, `linux/amd64, 2 CPUs for everything, go1.26, Postgres 15.1, fsync on, synchronous_commit on, shared_buffers 256MB
 1 × 5 s per line, closed loop over keep-alive HTTP, 50 % with an Idempotency-Key
 
-1 SKU, 64 buyers            orders/s    p50 ms    p99 ms  errors  checked in SQL
-  vendbox                     12,346       4.2      20.0       0  61,234 orders    ████████████
-  naive                          617       4.2      20.0       0  61,234 orders    ▋
-  no database                 24,691       4.2      20.0       0  none, rightly    ████████████████████████
+1 SKU, 64 buyers            orders/s    p50 ms    p99 ms  errors    CPU µs  checked in SQL
+  vendbox                     12,346       4.2      20.0       0  105 + 67  61,234 orders    ████████████
+  naive                          617       4.2      20.0       0  105 + 67  61,234 orders    ▋
+  no database                 24,691       4.2      20.0       0  105 + 67  none, rightly    ████████████████████████
   vendbox is 20.0 × naive, 50 % of no database
 
-1,000 SKUs, 64 buyers       orders/s    p50 ms    p99 ms  errors  checked in SQL
-  vendbox                     10,000       4.2      20.0       0  61,234 orders    █████████▊
+1,000 SKUs, 64 buyers       orders/s    p50 ms    p99 ms  errors    CPU µs  checked in SQL
+  vendbox                     10,000       4.2      20.0       0  105 + 67  61,234 orders    █████████▊
 `, out.String())
 }
 

@@ -28,7 +28,7 @@ import (
 // River's pace. MaxWorkers / fetchCooldown is the ceiling of a queue's throughput; the short poll covers a NOTIFY that
 // was lost or came before its jobs could be seen.
 const (
-	fetchCooldown = 5 * time.Millisecond
+	fetchCooldown = 20 * time.Millisecond
 	fetchPoll     = 100 * time.Millisecond
 	// rescueAfter is above the timeout of every delivery: at most 150 s (SMS), 80 s (webhooks), 180 s (relay), 45 s (cards).
 	// River spares a job of a longer timeout, as some of upkeep's have, until that is over. Jobs of a dead process come

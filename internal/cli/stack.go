@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime"
 	"slices"
 	"time"
 
@@ -242,7 +241,7 @@ func (s *stack) openDoorRooms(opts stackOptions) error {
 	s.keys = access.NewKeys(s.pool, time.Now)
 	s.inventory = inventory.NewService(s.pool, s.vault, s.box, time.Now)
 	s.orders = ordering.NewService(ordering.Config{
-		TTL: s.cfg.OrderTTL, Region: s.cfg.DefaultRegion, Committers: placingCommitters(), Place: opts.place,
+		TTL: s.cfg.OrderTTL, Region: s.cfg.DefaultRegion, Committers: placingCommitters, Place: opts.place,
 		Guard: s.risk.Guard(),
 	}, s.pool, s.box, s.vault)
 	s.onClose(s.orders.Close)
@@ -252,6 +251,9 @@ func (s *stack) openDoorRooms(opts stackOptions) error {
 	}
 	s.payments = payments.NewService(s.pool, s.box, time.Now, channels...)
 	s.onClose(s.payments.Close)
+	if !s.risk.Assesses() { // else the assessment comes between payment and delivery
+		s.payments.DeliverAtOnce(s.delivery.AtOnce)
+	}
 	s.live = live.New(live.Config{Pool: s.pool, Log: s.log, MaxWatchers: s.cfg.MaxWatchers})
 	s.onClose(s.live.Close)
 	s.cards = ordering.NewReveals(s.pool, s.vault, time.Now)
@@ -282,7 +284,7 @@ func (s *stack) paymentChannels() (channels []payments.Channel, err error) {
 
 // placingCommitters is one for each four cores, two at most. A second transaction in flight makes each half as large, and
 // a small machine has no core for it to run on: there one is a fifth cheaper for every order.
-func placingCommitters() int { return min(max(runtime.GOMAXPROCS(0)/4, 1), 2) }
+const placingCommitters = 2
 
 // relayGrace is what the fast path gets at the end of the process. The safety jobs have the rest.
 const relayGrace = 5 * time.Second

@@ -90,8 +90,8 @@ type Workers struct {
 	Queues         []string `name:"queues" env:"VENDBOX_QUEUES" placeholder:"NAME" help:"Only these: relay, cards, sms, webhooks, payments, upkeep. Default: all."`
 	RelayWorkers   int      `name:"relay-workers" env:"VENDBOX_RELAY_WORKERS" default:"4" help:"Relay jobs at once."`
 	CardWorkers    int      `name:"card-workers" env:"VENDBOX_CARD_WORKERS" default:"200" help:"Card deliveries at once."`
-	SMSWorkers     int      `name:"sms-workers" env:"VENDBOX_SMS_WORKERS" default:"50" help:"Messages at once."`
-	WebhookWorkers int      `name:"webhook-workers" env:"VENDBOX_WEBHOOK_WORKERS" default:"100" help:"Webhook deliveries at once."`
+	SMSWorkers     int      `name:"sms-workers" env:"VENDBOX_SMS_WORKERS" default:"200" help:"Messages at once."`
+	WebhookWorkers int      `name:"webhook-workers" env:"VENDBOX_WEBHOOK_WORKERS" default:"200" help:"Webhook deliveries at once."`
 	PaymentWorkers int      `name:"payment-workers" env:"VENDBOX_PAYMENT_WORKERS" default:"10" help:"Refunds at once."`
 	UpkeepWorkers  int      `name:"upkeep-workers" env:"VENDBOX_UPKEEP_WORKERS" default:"4" help:"Periodic jobs at once."`
 }

@@ -37,13 +37,16 @@ func Deliver(ctx context.Context, tx *outbox.Tx, orderIDs []uuid.UUID) ([]groupc
 	if err != nil {
 		return nil, err
 	}
-	d := delivery{at: tx.Now, outcomes: map[uuid.UUID]Outcome{}}
+	d := newDelivery(tx)
 	for _, order := range due {
 		if err := d.deliver(tx, order, cards); err != nil {
 			return nil, err
 		}
 	}
 	if err := d.save(ctx, tx); err != nil {
+		return nil, err
+	}
+	if err := ordering.Save(ctx, tx, d.changed); err != nil {
 		return nil, err
 	}
 	results := make([]groupcommit.Result[Outcome], len(orderIDs))
@@ -77,9 +80,14 @@ type delivery struct {
 	changed   []*ordering.Order
 }
 
+func newDelivery(tx *outbox.Tx) *delivery {
+	return &delivery{at: tx.Now, outcomes: map[uuid.UUID]Outcome{}}
+}
+
 func (d *delivery) deliver(tx *outbox.Tx, order *ordering.Order, cards *shelf) error {
 	switch {
 	case cards.covers(order):
+		return d.hand(tx, order, cards)
 	case cards.contendedFor(order):
 		d.outcomes[order.ID] = Contended
 		return nil
@@ -88,6 +96,10 @@ func (d *delivery) deliver(tx *outbox.Tx, order *ordering.Order, cards *shelf) e
 		d.changed = append(d.changed, order)
 		return order.Hold(tx, ordering.HoldCardShortage, ordering.By{Actor: "system:delivery", Reason: "cards are missing"})
 	}
+}
+
+// hand gives an order its cards and completes it.
+func (d *delivery) hand(tx *outbox.Tx, order *ordering.Order, cards *shelf) error {
 	for _, item := range order.Items {
 		if item.Kind != ordering.KindCard {
 			continue
@@ -105,6 +117,7 @@ func (d *delivery) deliver(tx *outbox.Tx, order *ordering.Order, cards *shelf) e
 	return order.Complete(tx)
 }
 
+// save writes what was handed out; the orders themselves are saved by whoever has locked them.
 func (d *delivery) save(ctx context.Context, tx *outbox.Tx) error {
 	q := dbq.New(tx.AtEnd())
 	if len(d.ledger.CardIds) > 0 {
@@ -117,9 +130,7 @@ func (d *delivery) save(ctx context.Context, tx *outbox.Tx) error {
 		}
 	}
 	if len(d.delivered) > 0 {
-		if err := q.OrderItemFulfill(ctx, d.delivered); err != nil {
-			return err
-		}
+		return q.OrderItemFulfill(ctx, d.delivered)
 	}
-	return ordering.Save(ctx, tx, d.changed)
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -42,12 +43,17 @@ func Enlist(ctx context.Context, tx pgx.Tx, events []outbox.Event) ([]river.Inse
 }
 
 // Enlist is the relay's route from order.paid, and from order.released of a paid order, to a delivery job: one per event,
-// for good. A job whose order is not to be delivered (yet) does nothing.
+// for good. A job whose order is not to be delivered (yet) does nothing, and an order that was delivered in the transaction
+// that paid it needs none.
 func (r Route) Enlist(ctx context.Context, tx pgx.Tx, events []outbox.Event) ([]river.InsertManyParams, error) {
 	var ledger dbq.FulfillmentInsertParams
 	traceparents := map[uuid.UUID]string{}
+	completed := completedIn(events)
 	for _, event := range events {
 		if event.AggregateType != ordering.AggregateType || !delivers(event) {
+			continue
+		}
+		if at, ok := completed[event.AggregateID]; ok && at.Equal(event.OccurredAt) {
 			continue
 		}
 		orderID, err := uuid.Parse(event.AggregateID)
@@ -87,6 +93,18 @@ func (r Route) jobs(
 		}
 	}
 	return jobs, nil
+}
+
+// completedIn gives the times at which orders were completed: that of the payment, if it was the same transaction. Where a large
+// transaction is relayed in parts, a job too many finds nothing to do.
+func completedIn(events []outbox.Event) map[string]time.Time {
+	completed := map[string]time.Time{}
+	for _, event := range events {
+		if event.AggregateType == ordering.AggregateType && event.Type == ordering.EventCompleted {
+			completed[event.AggregateID] = event.OccurredAt
+		}
+	}
+	return completed
 }
 
 // delivers says whether an event is one after which an order is to be delivered. An order that was released unpaid has to

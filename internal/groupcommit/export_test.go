@@ -9,9 +9,6 @@ func Queued[P, R any](g *Group[P, R]) int {
 	return n
 }
 
-// UnderLoad is the size from which a batch is followed by a pause.
-const UnderLoad = underLoad
-
 // Suspects counts the calls that wait to be sifted.
 func Suspects[P, R any](g *Group[P, R]) int { return g.suspects.length() }
 

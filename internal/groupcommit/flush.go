@@ -10,8 +10,6 @@ import (
 
 const (
 	maxTries = 4
-	// underLoad is the size from which a batch is taken for a sign that more is coming.
-	underLoad = 8
 	// suspectBatches is how many full batches may be suspect at a time.
 	suspectBatches = 4
 )
@@ -25,7 +23,7 @@ func (g *Group[P, R]) run(s *shard[P, R], work func(batch []*call[P, R])) {
 		}
 		begun := time.Now()
 		work(batch)
-		if len(batch) >= underLoad {
+		if len(batch) >= g.cfg.UnderLoad {
 			time.Sleep(g.cfg.Interval - time.Since(begun))
 		}
 	}

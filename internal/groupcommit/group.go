@@ -52,9 +52,11 @@ type Config[P, R any] struct {
 	// same batch instead of waiting for each other's. Default: the first.
 	Shard func(P) uint64
 	// Interval is the least time between the beginnings of two batches of one committer while there is load: each batch
-	// then takes more along, and what a batch costs whatever its size is paid less often. After a batch of few members
-	// the next one begins at once. Default 5 ms; below zero none.
+	// then takes more along, and what a batch costs whatever its size is paid less often. Default 5 ms; below zero none.
 	Interval time.Duration
+	// UnderLoad is the size from which a batch is taken for a sign that more is coming: after a smaller one the next begins
+	// at once. Default 8.
+	UnderLoad int
 	// Timeout bounds one flush. A batch belongs to many callers, so none of their contexts ends it. Default 15 s.
 	Timeout time.Duration
 	// Retryable tells errors after which the same batch may succeed (a deadlock, a lost race for a unique key). It is
@@ -80,6 +82,9 @@ func (c Config[P, R]) withDefaults() Config[P, R] {
 	}
 	if c.Interval == 0 {
 		c.Interval = 5 * time.Millisecond
+	}
+	if c.UnderLoad == 0 {
+		c.UnderLoad = 8
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 15 * time.Second

@@ -241,7 +241,7 @@ func TestUnderLoadBatchesBeginAtIntervals(t *testing.T) {
 		paused := 0
 		for i := range len(begun) - 1 {
 			want := time.Duration(0)
-			if len(d.batches[i]) >= groupcommit.UnderLoad {
+			if len(d.batches[i]) >= 8 /* the default of UnderLoad */ {
 				want, paused = interval, paused+1
 			}
 			require.Equal(t, want, begun[i+1].Sub(begun[i]), "after a batch of %d", len(d.batches[i]))

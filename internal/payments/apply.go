@@ -1,10 +1,12 @@
 package payments
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/google/uuid"
@@ -46,8 +48,14 @@ type Application struct {
 // Apply records verified notices of one channel and applies those that succeeded: each once, however often and however
 // many at a time it comes. Orders are locked before payments. A notice never moves an order's status backwards.
 func Apply(ctx context.Context, tx *outbox.Tx, channel string, notices []Notice) ([]groupcommit.Result[Application], error) {
+	return apply(ctx, tx, channel, notices, nil)
+}
+
+func apply(
+	ctx context.Context, tx *outbox.Tx, channel string, notices []Notice, deliver Deliver,
+) ([]groupcommit.Result[Application], error) {
 	b := &application{
-		channel: channel, tx: tx, q: dbq.New(tx), known: map[noticeKey]Application{},
+		channel: channel, tx: tx, deliver: deliver, q: dbq.New(tx), known: map[noticeKey]Application{},
 		changed: map[uuid.UUID]*ordering.Order{}, changedPayments: map[uuid.UUID]string{},
 		references: map[uuid.UUID]string{},
 	}
@@ -67,6 +75,7 @@ func Apply(ctx context.Context, tx *outbox.Tx, channel string, notices []Notice)
 // application is the state of one Apply: everything it locked, and what it will write.
 type application struct {
 	channel  string
+	deliver  Deliver // nil: jobs do
 	tx       *outbox.Tx
 	q        *dbq.Queries
 	known    map[noticeKey]Application // in the inbox already, or earlier in this batch
@@ -292,9 +301,11 @@ func (b *application) save(ctx context.Context) error {
 	if err := b.shelf.Save(ctx, b.tx); err != nil {
 		return err
 	}
-	orders := make([]*ordering.Order, 0, len(b.changed))
-	for _, order := range b.changed {
-		orders = append(orders, order)
+	orders := slices.SortedFunc(maps.Values(b.changed), func(x, y *ordering.Order) int { return bytes.Compare(x.ID[:], y.ID[:]) })
+	if b.deliver != nil {
+		if err := b.deliver(ctx, b.tx, orders); err != nil {
+			return err
+		}
 	}
 	return ordering.Save(ctx, b.tx, orders)
 }

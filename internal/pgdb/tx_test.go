@@ -19,7 +19,7 @@ import (
 func setupNotes(t *testing.T) *pgxpool.Pool {
 	t.Helper()
 	pool := pgtest.New(t)
-	_, err := pool.Exec(t.Context(), `create table notes (body text constraint notes_once unique deferrable initially deferred)`)
+	_, err := pool.Exec(t.Context(), `create table notes (body text not null constraint notes_once unique deferrable initially deferred)`)
 	require.NoError(t, err)
 	return pool
 }

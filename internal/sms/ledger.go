@@ -45,13 +45,16 @@ type verdict struct {
 	code, detail      string
 }
 
-// calm is the interval of what only a job waits for, and jobs have time.
-const calm = 10 * time.Millisecond
+// The pace of what only jobs wait for, and jobs have time: as soon as there are two.
+const (
+	calm      = 20 * time.Millisecond
+	calmUnder = 2
+)
 
 // newClaims gathers claims. The result says whether it was granted: of several for one attempt one is.
 func (s *Service) newClaims() *groupcommit.Group[claim, bool] {
 	return groupcommit.New(groupcommit.Config[claim, bool]{
-		Interval: calm, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
+		Interval: calm, UnderLoad: calmUnder, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
 		Flush: func(ctx context.Context, batch []claim) ([]groupcommit.Result[bool], error) {
 			p := dbq.SMSMessageClaimParams{Provider: s.deps.Provider.Name()}
 			for _, c := range batch {
@@ -66,7 +69,7 @@ func (s *Service) newClaims() *groupcommit.Group[claim, bool] {
 // newResults gathers verdicts. The result says whether it was written: false when the message has moved on since.
 func (s *Service) newResults() *groupcommit.Group[verdict, bool] {
 	return groupcommit.New(groupcommit.Config[verdict, bool]{
-		Interval: calm, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
+		Interval: calm, UnderLoad: calmUnder, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
 		Flush: func(ctx context.Context, batch []verdict) ([]groupcommit.Result[bool], error) {
 			p := dbq.SMSMessageSettleParams{Now: s.now()}
 			for _, v := range batch {

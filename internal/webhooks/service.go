@@ -140,8 +140,11 @@ type Service struct {
 	results *groupcommit.Group[result, struct{}]
 }
 
-// calm is the interval of what nobody waits for: a subscriber has its webhook before its result is written.
-const calm = 10 * time.Millisecond
+// The pace of what only jobs wait for, as soon as there are two: a subscriber has its webhook before its result is written.
+const (
+	calm      = 20 * time.Millisecond
+	calmUnder = 2
+)
 
 // NewService makes the room. Close it after River has stopped.
 func NewService(cfg Config, deps Deps) (*Service, error) {
@@ -161,10 +164,10 @@ func NewService(cfg Config, deps Deps) (*Service, error) {
 	s.sender = newSender(cfg, s.guard, deps)
 	s.gate = newGate(cfg.MaxInFlight)
 	s.reads = groupcommit.New(groupcommit.Config[uuid.UUID, letter]{
-		Flush: s.load, MaxBatch: maxReadBatch, Interval: calm, Retryable: pgdb.IsRetryable,
+		Flush: s.load, MaxBatch: maxReadBatch, Interval: calm, UnderLoad: calmUnder, Retryable: pgdb.IsRetryable,
 	})
 	s.results = groupcommit.New(groupcommit.Config[result, struct{}]{
-		Flush: s.record, Interval: calm, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
+		Flush: s.record, Interval: calm, UnderLoad: calmUnder, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
 	})
 	return s, nil
 }

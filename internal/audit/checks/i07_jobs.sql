@@ -30,6 +30,7 @@ select e.aggregateid as id, 'order.paid has not become a delivery' as what, 'a r
        'none, and no relay job is to run' as actual
 from due e
 where e.type = 'order.paid' and not exists (select from fulfillments f where f.order_id::text = e.aggregateid)
+  and not exists (select from orders o where o.id::text = e.aggregateid and o.completed_at = e.occurred_at) -- delivered at once
 union all
 select t.id::text, t.type || ' has not become a text message', 'a row in sms_messages', 'none, and no relay job is to run'
 from texted t
