@@ -41,24 +41,27 @@ cross join lateral (
     limit 1
 ) as e;
 
--- name: PaymentEventInsert :many
--- A notice that another process has recorded meanwhile is not returned.
-insert into payment_events (id, channel, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, received_at)
-select id, @channel, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, @received_at::timestamptz
-from (select unnest(@ids::uuid[]) as id,
-             unnest(@accounts::text[]) as account,
-             unnest(@event_ids::text[]) as event_id,
-             nullif(unnest(@payment_ids::uuid[]), '00000000-0000-0000-0000-000000000000') as payment_id,
-             nullif(unnest(@order_ids::uuid[]), '00000000-0000-0000-0000-000000000000') as order_id,
-             unnest(@types::text[]) as type,
-             unnest(@amounts::bigint[]) as amount,
-             unnest(@currencies::text[]) as currency,
-             unnest(@outcomes::text[]) as outcome,
-             unnest(@bodies::bytea[]) as body,
-             unnest(@occurred_at::timestamptz[]) as occurred_at) as notice
-order by account, event_id
-on conflict (channel, account, event_id) do nothing
-returning event_id;
+-- name: PaymentEventInsert :exec
+-- A notice that another process has recorded meanwhile is not inserted, and the transaction fails.
+with inserted as (
+    insert into payment_events (id, channel, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, received_at)
+    select id, @channel, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, @received_at::timestamptz
+    from (select unnest(@ids::uuid[]) as id,
+                 unnest(@accounts::text[]) as account,
+                 unnest(@event_ids::text[]) as event_id,
+                 nullif(unnest(@payment_ids::uuid[]), '00000000-0000-0000-0000-000000000000') as payment_id,
+                 nullif(unnest(@order_ids::uuid[]), '00000000-0000-0000-0000-000000000000') as order_id,
+                 unnest(@types::text[]) as type,
+                 unnest(@amounts::bigint[]) as amount,
+                 unnest(@currencies::text[]) as currency,
+                 unnest(@outcomes::text[]) as outcome,
+                 unnest(@bodies::bytea[]) as body,
+                 unnest(@occurred_at::timestamptz[]) as occurred_at) as notice
+    order by account, event_id
+    on conflict (channel, account, event_id) do nothing
+    returning 1
+)
+select expect_rows(count(*), cardinality(@ids::uuid[])) from inserted;
 
 -- name: PaymentsToAsk :many
 -- Takes attempts whose gateways are due to be asked, and puts off the next time: by as much as they are old, so that it

@@ -60,29 +60,32 @@ func (q *Queries) PaymentByIDs(ctx context.Context, ids []uuid.UUID) ([]PaymentB
 	return items, nil
 }
 
-const paymentEventInsert = `-- name: PaymentEventInsert :many
-insert into payment_events (id, channel, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, received_at)
-select id, $1, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, $2::timestamptz
-from (select unnest($3::uuid[]) as id,
-             unnest($4::text[]) as account,
-             unnest($5::text[]) as event_id,
-             nullif(unnest($6::uuid[]), '00000000-0000-0000-0000-000000000000') as payment_id,
-             nullif(unnest($7::uuid[]), '00000000-0000-0000-0000-000000000000') as order_id,
-             unnest($8::text[]) as type,
-             unnest($9::bigint[]) as amount,
-             unnest($10::text[]) as currency,
-             unnest($11::text[]) as outcome,
-             unnest($12::bytea[]) as body,
-             unnest($13::timestamptz[]) as occurred_at) as notice
-order by account, event_id
-on conflict (channel, account, event_id) do nothing
-returning event_id
+const paymentEventInsert = `-- name: PaymentEventInsert :exec
+with inserted as (
+    insert into payment_events (id, channel, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, received_at)
+    select id, $2, account, event_id, payment_id, order_id, type, amount, currency, outcome, body, occurred_at, $3::timestamptz
+    from (select unnest($1::uuid[]) as id,
+                 unnest($4::text[]) as account,
+                 unnest($5::text[]) as event_id,
+                 nullif(unnest($6::uuid[]), '00000000-0000-0000-0000-000000000000') as payment_id,
+                 nullif(unnest($7::uuid[]), '00000000-0000-0000-0000-000000000000') as order_id,
+                 unnest($8::text[]) as type,
+                 unnest($9::bigint[]) as amount,
+                 unnest($10::text[]) as currency,
+                 unnest($11::text[]) as outcome,
+                 unnest($12::bytea[]) as body,
+                 unnest($13::timestamptz[]) as occurred_at) as notice
+    order by account, event_id
+    on conflict (channel, account, event_id) do nothing
+    returning 1
+)
+select expect_rows(count(*), cardinality($1::uuid[])) from inserted
 `
 
 type PaymentEventInsertParams struct {
+	IDs        []uuid.UUID
 	Channel    string
 	ReceivedAt time.Time
-	IDs        []uuid.UUID
 	Accounts   []string
 	EventIds   []string
 	PaymentIds []uuid.UUID
@@ -95,12 +98,12 @@ type PaymentEventInsertParams struct {
 	OccurredAt []time.Time
 }
 
-// A notice that another process has recorded meanwhile is not returned.
-func (q *Queries) PaymentEventInsert(ctx context.Context, arg PaymentEventInsertParams) ([]string, error) {
-	rows, err := q.db.Query(ctx, paymentEventInsert,
+// A notice that another process has recorded meanwhile is not inserted, and the transaction fails.
+func (q *Queries) PaymentEventInsert(ctx context.Context, arg PaymentEventInsertParams) error {
+	_, err := q.db.Exec(ctx, paymentEventInsert,
+		arg.IDs,
 		arg.Channel,
 		arg.ReceivedAt,
-		arg.IDs,
 		arg.Accounts,
 		arg.EventIds,
 		arg.PaymentIds,
@@ -112,22 +115,7 @@ func (q *Queries) PaymentEventInsert(ctx context.Context, arg PaymentEventInsert
 		arg.Bodies,
 		arg.OccurredAt,
 	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []string
-	for rows.Next() {
-		var event_id string
-		if err := rows.Scan(&event_id); err != nil {
-			return nil, err
-		}
-		items = append(items, event_id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+	return err
 }
 
 const paymentEventsKnown = `-- name: PaymentEventsKnown :many

@@ -24,7 +24,7 @@ cross join lateral (select o.id, o.type, o.payload, o.headers, o.occurred_at
                     where o.id = k.id and o.occurred_at = k.occurred_at
                     limit 1) as e;
 
--- name: WebhookAttemptRecord :many
+-- name: WebhookAttemptRecord :exec
 -- What happened is always recorded and counted. It changes the delivery's state if it is a success, or if the delivery
 -- is open and this is its current round. outcome: succeeded, failed, exhausted, endpoint_disabled.
 with done as (
@@ -52,8 +52,7 @@ with done as (
 insert into webhook_attempts (delivery_id, attempt, started_at, duration_ms, status_code, error, response_body)
 select done.id, counted.attempts, done.started_at, done.duration_ms, done.status_code, done.error, done.body
 from done
-join counted on counted.id = done.id
-returning delivery_id, attempt;
+join counted on counted.id = done.id;
 
 -- name: WebhookDeliveryEnd :exec
 -- Ends open deliveries of the given rounds without an attempt.

@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 )
 
-const webhookAttemptRecord = `-- name: WebhookAttemptRecord :many
+const webhookAttemptRecord = `-- name: WebhookAttemptRecord :exec
 with done as (
     select unnest($1::uuid[]) as id, unnest($2::int[]) as round, unnest($3::text[]) as outcome,
            unnest($4::timestamptz[]) as started_at, unnest($5::int[]) as duration_ms,
@@ -39,7 +39,6 @@ insert into webhook_attempts (delivery_id, attempt, started_at, duration_ms, sta
 select done.id, counted.attempts, done.started_at, done.duration_ms, done.status_code, done.error, done.body
 from done
 join counted on counted.id = done.id
-returning delivery_id, attempt
 `
 
 type WebhookAttemptRecordParams struct {
@@ -55,15 +54,10 @@ type WebhookAttemptRecordParams struct {
 	Now            time.Time
 }
 
-type WebhookAttemptRecordRow struct {
-	DeliveryID uuid.UUID
-	Attempt    int32
-}
-
 // What happened is always recorded and counted. It changes the delivery's state if it is a success, or if the delivery
 // is open and this is its current round. outcome: succeeded, failed, exhausted, endpoint_disabled.
-func (q *Queries) WebhookAttemptRecord(ctx context.Context, arg WebhookAttemptRecordParams) ([]WebhookAttemptRecordRow, error) {
-	rows, err := q.db.Query(ctx, webhookAttemptRecord,
+func (q *Queries) WebhookAttemptRecord(ctx context.Context, arg WebhookAttemptRecordParams) error {
+	_, err := q.db.Exec(ctx, webhookAttemptRecord,
 		arg.IDs,
 		arg.Rounds,
 		arg.Outcomes,
@@ -75,22 +69,7 @@ func (q *Queries) WebhookAttemptRecord(ctx context.Context, arg WebhookAttemptRe
 		arg.NextAttemptsAt,
 		arg.Now,
 	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []WebhookAttemptRecordRow
-	for rows.Next() {
-		var i WebhookAttemptRecordRow
-		if err := rows.Scan(&i.DeliveryID, &i.Attempt); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+	return err
 }
 
 const webhookAttemptsOf = `-- name: WebhookAttemptsOf :many

@@ -52,6 +52,11 @@ func loadItems(ctx context.Context, q *dbq.Queries, orders map[uuid.UUID]*Order)
 	if err != nil {
 		return err
 	}
+	addItems(orders, rows)
+	return nil
+}
+
+func addItems(orders map[uuid.UUID]*Order, rows []dbq.OrderItemsByOrderIDsRow) {
 	for _, row := range rows {
 		order := orders[row.OrderID]
 		order.Items = append(order.Items, Item{
@@ -60,7 +65,6 @@ func loadItems(ctx context.Context, q *dbq.Queries, orders map[uuid.UUID]*Order)
 			ReturnedQuantity: int(row.ReturnedQuantity), UnitPrice: row.UnitPriceAmount,
 		})
 	}
-	return nil
 }
 
 func fromRow(row dbq.OrderByIDsRow) *Order {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/outbox"
+	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
 // HoldTTL is how long an unpaid order may be held before it expires and its stock is given back.
@@ -109,8 +110,14 @@ func saveStories(ctx context.Context, tx *outbox.Tx, orders []*Order) error {
 // Lock locks the orders in id order and returns those that exist, with their items. Whoever changes stock as well locks
 // that first (see LockStock).
 func Lock(ctx context.Context, tx *outbox.Tx, ids []uuid.UUID) (map[uuid.UUID]*Order, error) {
-	q := dbq.New(tx)
-	rows, err := q.OrderLockByIDs(ctx, ids)
+	if len(ids) == 0 {
+		return map[uuid.UUID]*Order{}, nil
+	}
+	var rows []dbq.OrderLockByIDsRow
+	var items []dbq.OrderItemsByOrderIDsRow
+	err := pgdb.Together(ctx, tx,
+		func(db pgdb.DB) (err error) { rows, err = dbq.New(db).OrderLockByIDs(ctx, ids); return err },
+		func(db pgdb.DB) (err error) { items, err = dbq.New(db).OrderItemsByOrderIDs(ctx, ids); return err })
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +125,8 @@ func Lock(ctx context.Context, tx *outbox.Tx, ids []uuid.UUID) (map[uuid.UUID]*O
 	for _, row := range rows {
 		orders[row.ID] = fromRow(dbq.OrderByIDsRow(row))
 	}
-	return orders, loadItems(ctx, q, orders)
+	addItems(orders, items)
+	return orders, nil
 }
 
 // lockFree is Lock without those that somebody else has locked.

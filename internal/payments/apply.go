@@ -16,6 +16,7 @@ import (
 	"github.com/vendbox/vendbox/internal/groupcommit"
 	"github.com/vendbox/vendbox/internal/ordering"
 	"github.com/vendbox/vendbox/internal/outbox"
+	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
 // Outcome is what was done about a notice.
@@ -126,18 +127,18 @@ func (b *application) load(ctx context.Context, notices []Notice) error {
 	if b.orders, err = ordering.Lock(ctx, b.tx, orderIDs); err != nil {
 		return err
 	}
-	locked, err := b.q.PaymentLockByIDs(ctx, matchedIDs)
+	var locked []dbq.PaymentLockByIDsRow
+	var earlier []dbq.PaymentEventsKnownRow
+	err = pgdb.Together(ctx, b.tx,
+		func(db pgdb.DB) (err error) { locked, err = dbq.New(db).PaymentLockByIDs(ctx, matchedIDs); return err },
+		// Read after the locks: a repeat that waited for them finds here what the first one did.
+		func(db pgdb.DB) (err error) { earlier, err = dbq.New(db).PaymentEventsKnown(ctx, ask); return err })
 	if err != nil {
 		return err
 	}
 	b.payments = make(map[uuid.UUID]*dbq.PaymentLockByIDsRow, len(locked))
 	for i := range locked {
 		b.payments[locked[i].ID] = &locked[i]
-	}
-	// Read after the locks: a repeat that waited for them finds here what the first one did.
-	earlier, err := b.q.PaymentEventsKnown(ctx, ask)
-	if err != nil {
-		return err
 	}
 	for _, row := range earlier {
 		b.known[noticeKey{row.Account, row.EventID}] = Application{Outcome: Repeated, OrderID: deref(row.OrderID)}
@@ -281,12 +282,8 @@ func (b *application) save(ctx context.Context) error {
 	slices.SortFunc(b.inbox, func(x, y inboxRow) int {
 		return cmp.Or(cmp.Compare(x.notice.Account, y.notice.Account), cmp.Compare(x.notice.EventID, y.notice.EventID))
 	})
-	inserted, err := b.q.PaymentEventInsert(ctx, b.inboxColumns())
-	if err != nil {
+	if err := dbq.New(b.tx.AtEnd()).PaymentEventInsert(ctx, b.inboxColumns()); err != nil {
 		return err
-	}
-	if len(inserted) != len(b.inbox) {
-		return errInboxRace
 	}
 	payments := dbq.PaymentSaveParams{Now: b.tx.Now}
 	for id, status := range b.changedPayments {

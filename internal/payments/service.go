@@ -17,10 +17,6 @@ import (
 	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
-// errInboxRace says that another process recorded one of the batch's notices while this one was at work. The batch is
-// run again and finds it.
-var errInboxRace = errors.New("payments: a notice was recorded by another process meanwhile")
-
 // errEndedMeanwhile says that an order expired between the look at it and its lock: its stock was to be locked first. The
 // batch is run again and sees it.
 var errEndedMeanwhile = errors.New("payments: an order expired meanwhile")
@@ -60,7 +56,7 @@ func NewService(pool *pgxpool.Pool, box *outbox.Box, now func() time.Time, chann
 				return s.flush(ctx, channel.Name(), notices)
 			},
 			Retryable: func(err error) bool {
-				return errors.Is(err, errInboxRace) || errors.Is(err, errEndedMeanwhile) || pgdb.IsRetryable(err)
+				return errors.Is(err, errEndedMeanwhile) || pgdb.IsRetryable(err)
 			},
 			Splittable: pgdb.IsDataError,
 		})}

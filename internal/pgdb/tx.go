@@ -54,6 +54,19 @@ type End struct {
 	AfterErr error
 }
 
+// Ask adds a question to Before, whose answer is there after the COMMIT. It is as one of Together's.
+func (end *End) Ask(ask func(db DB) error) error {
+	var heard hearing
+	if err := ask(&heard); err != nil && !errors.Is(err, errHeard) {
+		return err
+	}
+	for _, query := range heard.batch.QueuedQueries {
+		query.Fn = func(results pgx.BatchResults) error { return ask(answering{results: results}) }
+		end.Before.QueuedQueries = append(end.Before.QueuedQueries, query)
+	}
+	return nil
+}
+
 // InTxEnd is InTx for a transaction that knows what it ends with. BEGIN travels with the first statement and COMMIT with
 // the last ones, so that it may take as little as one round trip.
 func InTxEnd(ctx context.Context, pool *pgxpool.Pool, fn func(tx pgx.Tx, end *End) error) error {

@@ -89,9 +89,8 @@ func (s *Service) inTx(
 	ctx context.Context, ids []uuid.UUID, run func(*dbq.Queries) ([]uuid.UUID, error),
 ) ([]groupcommit.Result[bool], error) {
 	var changed []uuid.UUID
-	err := pgdb.InTx(ctx, s.deps.Pool, func(tx pgx.Tx) (err error) {
-		changed, err = run(dbq.New(tx))
-		return err
+	err := pgdb.InTxEnd(ctx, s.deps.Pool, func(_ pgx.Tx, end *pgdb.End) error {
+		return end.Ask(func(db pgdb.DB) (err error) { changed, err = run(dbq.New(db)); return err })
 	})
 	if err != nil {
 		return nil, fmt.Errorf("sms: write to the ledger: %w", err)

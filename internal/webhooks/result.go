@@ -33,7 +33,7 @@ type result struct {
 // record writes what came of deliveries: their rows and attempts set-wise, and the end of endpoints that are gone.
 func (s *Service) record(ctx context.Context, batch []result) ([]groupcommit.Result[struct{}], error) {
 	err := s.deps.Box.InTx(ctx, func(tx *outbox.Tx) error {
-		q := dbq.New(tx)
+		q := dbq.New(tx.AtEnd())
 		var ended, attempted []result
 		for _, r := range batch {
 			if r.attempted {
@@ -85,7 +85,7 @@ func recordAttempts(ctx context.Context, q *dbq.Queries, results []result, now t
 		p.Bodies = append(p.Bodies, r.answer.body)
 		p.NextAttemptsAt = append(p.NextAttemptsAt, r.nextAt)
 	}
-	if _, err := q.WebhookAttemptRecord(ctx, p); err != nil {
+	if err := q.WebhookAttemptRecord(ctx, p); err != nil {
 		return fmt.Errorf("webhooks: record attempts: %w", err)
 	}
 	return nil
