@@ -89,6 +89,9 @@ func parseE164(s string) (Phone, bool) {
 		return Phone{}, false
 	}
 	country, _ := strconv.ParseInt(code[1:], 10, 32)
+	if isMobile(int(country), national) {
+		return Phone{e164: s}, true
+	}
 	digits, err := strconv.ParseUint(national, 10, 64)
 	if err != nil {
 		return Phone{}, false
