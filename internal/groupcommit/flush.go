@@ -14,10 +14,10 @@ const (
 	suspectBatches = 4
 )
 
-// run works a queue until it is closed and drained.
-func (g *Group[P, R]) run(s *shard[P, R], work func(batch []*call[P, R])) {
+// run works on what it takes, until that is nothing.
+func (g *Group[P, R]) run(take func() []*call[P, R], work func(batch []*call[P, R])) {
 	for {
-		batch := s.take(g.cfg.MaxBatch)
+		batch := take()
 		if len(batch) == 0 {
 			return
 		}

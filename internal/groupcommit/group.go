@@ -49,7 +49,8 @@ type Config[P, R any] struct {
 	// Committers is how many batches may be in flight at once, besides one of suspects (see Splittable). Default 1.
 	Committers int
 	// Shard chooses a member's committer (modulo Committers), so that members which lock the same rows meet in the
-	// same batch instead of waiting for each other's. Default: the first.
+	// same batch instead of waiting for each other's. Default: the first. A committer that has nothing to do takes over
+	// what waits in a long queue of another: its batch waits for the other's locks where they are, and has them at once.
 	Shard func(P) uint64
 	// Interval is the least time between the beginnings of two batches of one committer while there is load: each batch
 	// then takes more along, and what a batch costs whatever its size is paid less often. Default 5 ms; below zero none.
@@ -102,6 +103,7 @@ func (c Config[P, R]) withDefaults() Config[P, R] {
 // Group gathers calls of one operation.
 type Group[P, R any] struct {
 	cfg        Config[P, R]
+	mu         sync.Mutex // of all shards
 	shards     []*shard[P, R]
 	suspects   *shard[P, R]
 	committers sync.WaitGroup
@@ -116,7 +118,7 @@ type call[P, R any] struct {
 }
 
 type shard[P, R any] struct {
-	mu     sync.Mutex
+	mu     *sync.Mutex
 	wake   sync.Cond
 	queue  []*call[P, R]
 	closed bool
@@ -124,19 +126,20 @@ type shard[P, R any] struct {
 
 // New starts the committers. Close ends them.
 func New[P, R any](cfg Config[P, R]) *Group[P, R] {
-	g := &Group[P, R]{cfg: cfg.withDefaults(), suspects: newShard[P, R]()}
+	g := &Group[P, R]{cfg: cfg.withDefaults(), suspects: newShard[P, R](&sync.Mutex{})}
 	for range g.cfg.Committers {
-		s := newShard[P, R]()
-		g.shards = append(g.shards, s)
-		g.committers.Go(func() { g.run(s, g.commit) })
+		g.shards = append(g.shards, newShard[P, R](&g.mu))
 	}
-	g.sifter.Go(func() { g.run(g.suspects, g.sift) })
+	for i := range g.shards {
+		g.committers.Go(func() { g.run(func() []*call[P, R] { return g.takeFor(i) }, g.commit) })
+	}
+	g.sifter.Go(func() { g.run(func() []*call[P, R] { return g.suspects.take(g.cfg.MaxBatch) }, g.sift) })
 	return g
 }
 
-func newShard[P, R any]() *shard[P, R] {
-	s := &shard[P, R]{}
-	s.wake.L = &s.mu
+func newShard[P, R any](mu *sync.Mutex) *shard[P, R] {
+	s := &shard[P, R]{mu: mu}
+	s.wake.L = mu
 	return s
 }
 
@@ -164,10 +167,51 @@ func (g *Group[P, R]) DoMany(ctx context.Context, params []P) []Result[R] {
 // add queues a call; one that cannot be queued has its answer already.
 func (g *Group[P, R]) add(param P) *call[P, R] {
 	c := &call[P, R]{param: param, result: make(chan Result[R], 1)}
-	if err := g.shards[g.cfg.Shard(param)%uint64(len(g.shards))].add(c, g.cfg.MaxQueue); err != nil {
+	own := g.shards[g.cfg.Shard(param)%uint64(len(g.shards))]
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := own.add(c, g.cfg.MaxQueue); err != nil {
 		c.result <- Result[R]{Err: err}
 	}
+	if len(own.queue) == longQueue {
+		for _, s := range g.shards {
+			s.wake.Signal()
+		}
+	}
 	return c
+}
+
+// longQueue is how many calls wait for a committer when another one that is idle takes over.
+const longQueue = 32
+
+// takeFor is a committer's take: from its own shard, or from one whose queue is long.
+func (g *Group[P, R]) takeFor(committer int) []*call[P, R] {
+	own := g.shards[committer]
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for {
+		if batch := own.pull(g.cfg.MaxBatch); len(batch) > 0 {
+			return batch
+		}
+		if own.closed {
+			return nil
+		}
+		if batch := g.longest().pull(g.cfg.MaxBatch); len(batch) > 0 {
+			return batch
+		}
+		own.wake.Wait()
+	}
+}
+
+// longest is the shard with the longest queue, if that is long.
+func (g *Group[P, R]) longest() *shard[P, R] {
+	longest := &shard[P, R]{}
+	for _, s := range g.shards {
+		if len(s.queue) >= longQueue && len(s.queue) > len(longest.queue) {
+			longest = s
+		}
+	}
+	return longest
 }
 
 func (g *Group[P, R]) await(ctx context.Context, c *call[P, R]) (R, error) {
@@ -193,9 +237,8 @@ func (g *Group[P, R]) Close() {
 	g.sifter.Wait()
 }
 
+// add adds a call; s is locked.
 func (s *shard[P, R]) add(c *call[P, R], limit int) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.closed {
 		return ErrClosed
 	}
@@ -228,19 +271,22 @@ func (s *shard[P, R]) close() {
 	s.wake.Signal()
 }
 
-// take waits for calls and removes up to limit of them, without those that were given up meanwhile; none means closed
-// and drained.
+// take waits for calls and removes up to limit of them; none means closed and drained.
 func (s *shard[P, R]) take(limit int) []*call[P, R] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var batch []*call[P, R]
-	for len(batch) == 0 {
-		for len(s.queue) == 0 {
-			if s.closed {
-				return nil
-			}
-			s.wake.Wait()
+	for {
+		if batch := s.pull(limit); len(batch) > 0 || s.closed {
+			return batch
 		}
+		s.wake.Wait()
+	}
+}
+
+// pull removes up to limit calls, without those that were given up meanwhile; s is locked.
+func (s *shard[P, R]) pull(limit int) []*call[P, R] {
+	var batch []*call[P, R]
+	for len(batch) == 0 && len(s.queue) > 0 {
 		n := min(limit, len(s.queue))
 		for _, c := range s.queue[:n] {
 			if c.settled.CompareAndSwap(false, true) {
