@@ -60,8 +60,8 @@ func TestOrders(t *testing.T) {
 	box := outbox.NewBox(pool, time.Now, nil)
 	var said atomic.Int64
 	report, err := Orders(t.Context(), quickly(pool,
-		Target{Name: Vendbox, BaseURL: serve(t, NaivePlacer(box))},
-		Target{Name: Naive, BaseURL: serve(t, NaivePlacer(box))},
+		Target{Name: Vendbox, BaseURL: serve(t, NaivePlacer(pool, box))},
+		Target{Name: Naive, BaseURL: serve(t, NaivePlacer(pool, box))},
 		Target{Name: NoDatabase, BaseURL: serve(t, NoDatabasePlacer())},
 	), func(string) { said.Add(1) })
 	require.NoError(t, err)
@@ -85,7 +85,7 @@ func TestOrders(t *testing.T) {
 func TestOrdersAreNotTakenOnTrust(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t)
-	honest, forgetful := NaivePlacer(outbox.NewBox(pool, time.Now, nil)), NoDatabasePlacer()
+	honest, forgetful := NaivePlacer(pool, outbox.NewBox(pool, time.Now, nil)), NoDatabasePlacer()
 	var n atomic.Int64
 	liar := func(ctx context.Context, p ordering.PlaceParams) (ordering.Placed, error) {
 		if n.Add(1)%10 == 0 {

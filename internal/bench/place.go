@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/vendbox/vendbox/internal/fault"
 	"github.com/vendbox/vendbox/internal/ordering"
@@ -47,57 +48,90 @@ func NoDatabasePlacer() Placer {
 	}
 }
 
-// NaivePlacer places each order in a transaction of its own, one statement after the other, as one would write it
-// first: lock the stock, look for the idempotency key, insert order, items and event, take the stock, commit. It writes
-// the rows that vendbox writes and keeps the same promises; it is correct, and made no slower than it has to be.
-//
-// The event and the job that relays it are one statement of outbox.Box, as they are for vendbox.
-func NaivePlacer(box *outbox.Box) Placer {
+// NaivePlacer places each order in a transaction of its own, a statement and a round trip after the other, as one would write it
+// first: begin, lock the stock, look for the idempotency key, insert order, items, event and relay job, take the stock, commit. It
+// writes the rows that vendbox writes and keeps the same promises; it is correct, and made no slower than it has to be. Its events
+// go to the same relay.
+func NaivePlacer(pool *pgxpool.Pool, box *outbox.Box) Placer {
 	const tries = 4
 	return func(ctx context.Context, p ordering.PlaceParams) (placed ordering.Placed, err error) {
 		for range tries {
-			err = box.InTx(ctx, func(tx *outbox.Tx) error {
-				placed, err = placeAlone(ctx, tx, &p)
-				return err
-			})
-			if err == nil || !pgdb.IsRetryable(err) && !pgdb.IsUniqueViolation(err, "orders_idempotency_key") {
+			var batch outbox.Batch
+			if placed, batch, err = placeInOwnTx(ctx, pool, box.Now(), &p); err == nil {
+				if len(batch.Events) > 0 {
+					box.HandOff(batch)
+				}
+				return placed, nil
+			}
+			if !pgdb.IsRetryable(err) && !pgdb.IsUniqueViolation(err, "orders_idempotency_key") {
 				break
 			}
 		}
-		if err != nil {
-			return ordering.Placed{}, err
-		}
-		return placed, nil
+		return ordering.Placed{}, err
 	}
 }
 
-func placeAlone(ctx context.Context, tx *outbox.Tx, p *ordering.PlaceParams) (ordering.Placed, error) {
+func placeInOwnTx(
+	ctx context.Context, pool *pgxpool.Pool, now time.Time, p *ordering.PlaceParams,
+) (placed ordering.Placed, batch outbox.Batch, err error) {
+	tx, err := pool.Begin(ctx)
+	if err != nil {
+		return placed, batch, err
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // does nothing after the commit
+	if placed, batch, err = placeAlone(ctx, tx, now, p); err != nil {
+		return placed, batch, err
+	}
+	return placed, batch, tx.Commit(ctx)
+}
+
+func placeAlone(
+	ctx context.Context, tx pgx.Tx, now time.Time, p *ordering.PlaceParams,
+) (placed ordering.Placed, batch outbox.Batch, err error) {
 	products, err := lockProducts(ctx, tx, p.Lines)
 	if err != nil {
-		return ordering.Placed{}, err
+		return placed, batch, err
 	}
 	if p.IdempotencyKey != "" {
 		earlier, err := findEarlier(ctx, tx, p)
 		if err != nil || earlier != nil {
-			return ordering.Placed{Order: orZero(earlier), Replayed: earlier != nil}, err
+			return ordering.Placed{Order: orZero(earlier), Replayed: earlier != nil}, batch, err
 		}
 	}
 	if err := admit(p.Lines, products); err != nil {
-		return ordering.Placed{}, err
+		return placed, batch, err
 	}
-	order := draft(p, products, tx.Now)
+	order := draft(p, products, now)
 	if err := insertOrder(ctx, tx, p, &order); err != nil {
-		return ordering.Placed{}, err
+		return placed, batch, err
 	}
+	batch, err = insertEvent(ctx, tx, now, &order)
+	return ordering.Placed{Order: order}, batch, err
+}
+
+// insertEvent appends order.created, and the job that relays it if this process does not live to.
+func insertEvent(ctx context.Context, tx pgx.Tx, now time.Time, order *ordering.Order) (batch outbox.Batch, err error) {
 	payload, err := json.Marshal(order.View())
 	if err != nil {
-		return ordering.Placed{}, fmt.Errorf("bench: event payload: %w", err)
+		return batch, fmt.Errorf("bench: event payload: %w", err)
 	}
-	tx.Append(outbox.Event{
-		AggregateType: ordering.AggregateType, AggregateID: order.ID.String(), Type: ordering.EventCreated, Payload: payload,
-		Headers: outbox.Headers{Traceparent: order.Traceparent, Locale: order.Locale}, Sequence: order.Sequence,
-	})
-	return ordering.Placed{Order: order}, nil
+	event := outbox.Event{
+		ID: uuid.Must(uuid.NewV7()), AggregateType: ordering.AggregateType, AggregateID: order.ID.String(), Type: ordering.EventCreated,
+		Payload: payload, Headers: outbox.Headers{Traceparent: order.Traceparent, Locale: order.Locale}, Sequence: order.Sequence,
+		OccurredAt: now,
+	}
+	var epoch int
+	err = tx.QueryRow(ctx, `insert into outbox (id, aggregatetype, aggregateid, type, payload, headers, sequence, occurred_at, epoch)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, outbox_epoch()) returning epoch`, event.ID, event.AggregateType, event.AggregateID,
+		event.Type, event.Payload, event.Headers, event.Sequence, event.OccurredAt).Scan(&epoch)
+	if err != nil {
+		return batch, err
+	}
+	batch.Events = []outbox.Event{event}
+	err = tx.QueryRow(ctx, `insert into river_job (kind, queue, args, max_attempts, state, scheduled_at)
+		values ('relay', 'relay', jsonb_build_object('epoch', $1::int, 'txid', pg_current_xact_id()::text, 'day', $2::text), 25, 'scheduled',
+			now() + interval '10 seconds') returning id`, epoch, now.Format(time.DateOnly)).Scan(&batch.SafetyJobID)
+	return batch, err
 }
 
 // lockProducts locks the stock of the order's products. One product, the usual order, is one row by its SKU.

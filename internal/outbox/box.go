@@ -79,6 +79,9 @@ func (b *Box) InTx(ctx context.Context, fn func(tx *Tx) error) error {
 	return nil
 }
 
+// HandOff gives the relay events that somebody has written and committed without InTx.
+func (b *Box) HandOff(batch Batch) { b.handOff(batch) }
+
 // appendEvents writes them, with their safety job, whose id is known after the commit.
 func (tx *Tx) appendEvents(ctx context.Context, safetyJobID *int64) error {
 	if len(tx.events) == 0 {
