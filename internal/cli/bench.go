@@ -140,8 +140,9 @@ func (c *benchPipelineCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	report, err := bench.Pipeline(ctx, bench.PipelineConfig{
-		BaseURL: d.APIURL, APIKey: d.Secrets.APIKey, PaymentSecret: d.Secrets.PaymentSecret, Pool: d.pool, Postmaster: d.postmaster, Inventory: d.inventory,
-		Webhooks: sink, SMSReceived: func() int { counts, _ := d.Sinks.Counts(); return counts.DistinctSMS },
+		BaseURL: d.APIURL, APIKey: d.Secrets.APIKey, PaymentSecret: d.Secrets.PaymentSecret, Pool: d.pool, Postmaster: d.postmaster,
+		Inventory: d.inventory,
+		Webhooks:  sink, SMSReceived: func() int { counts, _ := d.Sinks.Counts(); return counts.DistinctSMS },
 		Rates: c.Rates, Duration: c.duration(10 * time.Second), SustainedOrders: c.Sustained,
 	}, func(line string) { fmt.Fprintln(s.err, line) })
 	if err != nil {

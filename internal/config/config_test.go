@@ -65,7 +65,7 @@ func TestDefaultsAreThoseOfTheFlags(t *testing.T) {
 	t.Setenv("VENDBOX_ORDER_TTL", "45m")
 	t.Setenv("VENDBOX_DATABASE_URL", goodURL)
 	require.Equal(t, *want, config.Defaults())
-	require.Equal(t, 100, config.Defaults().WebhookWorkers)
+	require.Equal(t, 200, config.Defaults().WebhookWorkers)
 }
 
 func TestEnvironment(t *testing.T) {

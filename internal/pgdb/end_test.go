@@ -1,7 +1,6 @@
 package pgdb_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 
@@ -103,7 +102,6 @@ func TestABrokenConnectionInTheLastTripIsUnknown(t *testing.T) {
 // A first statement of each kind brings the BEGIN along, and a rollback takes back what it did.
 func TestTheFirstStatementBegins(t *testing.T) {
 	t.Parallel()
-	pool := setupNotes(t)
 	back := errors.New("back")
 	for name, first := range map[string]func(tx pgx.Tx) error{
 		"Exec": func(tx pgx.Tx) error { return note(t.Context(), tx, "x") },
@@ -139,6 +137,8 @@ func TestTheFirstStatementBegins(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool := setupNotes(t)
 			err := pgdb.InTx(t.Context(), pool, func(tx pgx.Tx) error {
 				require.NoError(t, first(tx))
 				require.NoError(t, note(t.Context(), tx, "and then another"))
@@ -153,7 +153,6 @@ func TestTheFirstStatementBegins(t *testing.T) {
 
 func TestAFirstStatementThatFails(t *testing.T) {
 	t.Parallel()
-	pool := setupNotes(t)
 	for name, fails := range map[string]func(tx pgx.Tx) error{
 		"Exec": func(tx pgx.Tx) error { _, err := tx.Exec(t.Context(), insertNote, nil); return err },
 		"Query": func(tx pgx.Tx) error {
@@ -174,12 +173,14 @@ func TestAFirstStatementThatFails(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool := setupNotes(t)
 			err := pgdb.InTx(t.Context(), pool, fails)
 			require.NotEmpty(t, pgErr(t, err).Code)
 			requireNoneHeld(t, pool)
+			require.NoError(t, pgdb.InTx(t.Context(), pool, func(tx pgx.Tx) error { return note(t.Context(), tx, "the pool is fine") }))
 		})
 	}
-	require.NoError(t, pgdb.InTx(t.Context(), pool, func(tx pgx.Tx) error { return note(t.Context(), tx, "the pool is fine") }))
 }
 
 func TestTogether(t *testing.T) {
@@ -218,9 +219,9 @@ func TestAQueuedStatementHasNoAnswer(t *testing.T) {
 	t.Parallel()
 	var batch pgx.Batch
 	db := pgdb.Queue(&batch)
-	_, err := db.Query(context.Background(), `select 1`)
+	_, err := db.Query(t.Context(), `select 1`) //nolint:sqlclosecheck // there are no rows
 	require.Error(t, err)
-	require.Error(t, db.QueryRow(context.Background(), `select 1`).Scan())
+	require.Error(t, db.QueryRow(t.Context(), `select 1`).Scan())
 	require.Zero(t, batch.Len())
 }
 
