@@ -19,6 +19,9 @@ type devCmd struct {
 	DataDir   string `help:"Where the database and its secrets are kept. Empty: thrown away at the end." default:".vendbox"`
 	ReadyFile string `help:"Write a JSON file with the URLs and keys when everything is up." placeholder:"PATH"`
 	Verbose   bool   `help:"Log every job attempt." short:"v"`
+
+	Channels  string `name:"payment-channels" type:"existingfile" placeholder:"FILE" help:"As for serve: the payment gateways, besides the sandbox."`
+	RiskRules string `name:"risk-rules" type:"existingfile" placeholder:"FILE" help:"As for serve: rules that hold or refuse orders."`
 }
 
 // ready is what a script needs to know; the names are a promise.
@@ -39,7 +42,9 @@ func (c *devCmd) Run(ctx context.Context, s streams) error {
 	if c.Verbose {
 		level = slog.LevelInfo
 	}
-	d, err := startDev(ctx, devOptions{Addr: c.Addr, DataDir: c.DataDir, LogLevel: level, LogTo: s.err})
+	d, err := startDev(ctx, devOptions{
+		Addr: c.Addr, DataDir: c.DataDir, LogLevel: level, LogTo: s.err, Channels: c.Channels, RiskRules: c.RiskRules,
+	})
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ type devOptions struct {
 	LogLevel slog.Level
 	LogTo    io.Writer
 
+	Channels  string // file of payment gateways; "": the sandbox alone
 	RiskRules string // file; "": none
 }
 
@@ -83,7 +84,7 @@ func (d *devStack) start(ctx context.Context, opts devOptions) error {
 	}
 	d.ends = append(d.ends, func() { _ = listener.Close() })
 	d.APIURL = "http://" + listener.Addr().String()
-	cfg.PublicURL, cfg.RiskRules = d.APIURL, opts.RiskRules
+	cfg.PublicURL, cfg.Channels, cfg.RiskRules = d.APIURL, opts.Channels, opts.RiskRules
 	if err := d.startSinks(ctx); err != nil {
 		return err
 	}

@@ -39,6 +39,9 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	defer listener.Close()
 	if c.PublicURL == "" {
 		c.PublicURL = localURL(listener.Addr())
+		if c.Channels != "" {
+			log.WarnContext(ctx, "payment gateways are told to call back at "+c.PublicURL+", where they cannot: set --public-url")
+		}
 	}
 	stack, err := openStack(ctx, c.Config, log, tracing, stackOptions{noFastPath: !c.FastPath})
 	if err != nil {
