@@ -87,7 +87,12 @@ type refundOrderInput struct {
 
 type refundOutput struct{ Body refund }
 
-func (s *Server) refundOrder(ctx context.Context, in *refundOrderInput) (*refundOutput, error) {
+type refundOrderOutput struct {
+	Replayed string `header:"Idempotent-Replayed" doc:"true when an earlier request with this Idempotency-Key made the refund."`
+	Body     refund
+}
+
+func (s *Server) refundOrder(ctx context.Context, in *refundOrderInput) (*refundOrderOutput, error) {
 	r := payments.RefundRequest{
 		IdempotencyKey: in.IdempotencyKey,
 		By:             ordering.By{Actor: principalOf(ctx).Actor(), Traceparent: telemetry.Traceparent(ctx)},
@@ -102,7 +107,11 @@ func (s *Server) refundOrder(ctx context.Context, in *refundOrderInput) (*refund
 	if err != nil {
 		return nil, err
 	}
-	return &refundOutput{viewRefund(made)}, nil
+	out := &refundOrderOutput{Body: viewRefund(made)}
+	if made.Replayed {
+		out.Replayed = "true"
+	}
+	return out, nil
 }
 
 func viewRefund(r payments.Refunding) refund {

@@ -44,6 +44,7 @@ type Refunding struct {
 	Lines      []ordering.TakenLine
 	CreatedAt  time.Time
 	FinishedAt time.Time // zero: not yet
+	Replayed   bool      // an earlier request with the same key made it
 }
 
 // Refund takes units back at once and has the money returned by a job: by the gateway that took it where its channel can,
@@ -76,7 +77,9 @@ func (s *Service) refund(
 		return err
 	})
 	if known, ok := errors.AsType[knownRefundError](err); ok {
-		return s.RefundByID(ctx, uuid.UUID(known))
+		made, err := s.RefundByID(ctx, uuid.UUID(known))
+		made.Replayed = true
+		return made, err
 	}
 	if err != nil {
 		return Refunding{}, err

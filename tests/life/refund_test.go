@@ -115,6 +115,8 @@ func TestARepeatedRefundIsTheSame(t *testing.T) {
 	again, err := b.refund(id, "rest")
 	require.NoError(t, err)
 	require.Equal(t, rest.ID, again.ID)
+	require.False(t, rest.Replayed)
+	require.True(t, again.Replayed)
 	_, err = b.refund(id, "key")
 	require.True(t, fault.HasCode(err, "idempotency_key_reused"), "%v", err)
 	b.work(t)
