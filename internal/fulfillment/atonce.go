@@ -11,13 +11,13 @@ import (
 	"github.com/vendbox/vendbox/internal/telemetry"
 )
 
-// AtOnce delivers orders in the transaction that records their payment: those whose cards are there and in nobody's hands. It
-// decides nothing about the others, which is their jobs' to do: a card that is missing here may be there a moment later. The
-// caller has locked the orders and saves them.
+// AtOnce delivers orders in the transaction that records their payment: those that it has paid, and whose cards are there and in
+// nobody's hands. It decides nothing about the others, which is their jobs' to do: a card that is missing here may be there a moment
+// later. The caller has locked the orders and saves them.
 func (w *Worker) AtOnce(ctx context.Context, tx *outbox.Tx, orders []*ordering.Order) error {
 	var due []*ordering.Order
 	for _, order := range orders {
-		if order.Status == ordering.Processing && order.PaymentStatus == ordering.Paid {
+		if order.Status == ordering.Processing && order.PaidNow() {
 			due = append(due, order)
 		}
 	}

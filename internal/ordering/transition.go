@@ -3,6 +3,7 @@ package ordering
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -31,6 +32,11 @@ func (o *Order) HoldLate(tx *outbox.Tx, reason string, by By) error {
 		return err
 	}
 	return o.MarkPaid(tx, by)
+}
+
+// PaidNow says whether it was paid since it was locked.
+func (o *Order) PaidNow() bool {
+	return slices.ContainsFunc(o.story, func(e entry) bool { return e.event == EventPaid })
 }
 
 func (o *Order) setPaid(tx *outbox.Tx) {

@@ -56,6 +56,7 @@ type bundle struct {
 	clock   *clock
 	gateway *gateway
 	vault   *cardvault.Vault
+	atOnce  bool // cards that are there come with their payment
 }
 
 // process is what dies in a crash.
@@ -96,6 +97,9 @@ func (b *bundle) start(t tester) *process {
 	p.stock = inventory.NewService(b.pool, b.vault, p.box, b.clock.now)
 	p.relay = relay.New(b.pool, client, log, fulfillment.Enlist, p.payments.Enlist)
 	p.delivery = fulfillment.NewWorker(p.box, log, nil)
+	if b.atOnce {
+		p.payments.DeliverAtOnce(p.delivery.AtOnce)
+	}
 	p.healer = fulfillment.NewHealer(fulfillment.Route{}, b.pool, client, b.clock.now)
 	return p
 }

@@ -18,6 +18,7 @@ type model struct {
 	attempts []*modelAttempt
 	queue    []*modelOrder // deliveries, in the order in which they will be worked
 	owed     int64         // what gateways give back
+	atOnce   bool          // cards that are there come with their payment
 }
 
 type modelStock struct {
@@ -157,7 +158,25 @@ func (m *model) notice(a *modelAttempt, amount int64, eventID string, now time.T
 }
 
 func (m *model) pay(o *modelOrder) payments.Outcome {
+	outcome := m.markPaid(o)
+	if m.atOnce && o.Status == ordering.Processing && m.hasCards(o.wants()) {
+		m.deliver(o)
+		return outcome
+	}
 	m.queue = append(m.queue, o)
+	return outcome
+}
+
+func (m *model) deliver(o *modelOrder) {
+	m.takeCards(o.wants())
+	for i := range o.Items {
+		o.Items[i].Fulfilled += o.Items[i].due()
+	}
+	o.step(ordering.Completed)
+	o.Units = ordering.Fulfilled
+}
+
+func (m *model) markPaid(o *modelOrder) payments.Outcome {
 	hold := ordering.HoldLateCanceled
 	if o.Status == ordering.Expired {
 		hold = ordering.HoldLateNoStock
@@ -328,12 +347,7 @@ func (m *model) work() {
 		switch {
 		case o.Status != ordering.Processing:
 		case m.hasCards(o.wants()):
-			m.takeCards(o.wants())
-			for i := range o.Items {
-				o.Items[i].Fulfilled += o.Items[i].due()
-			}
-			o.step(ordering.Completed)
-			o.Units = ordering.Fulfilled
+			m.deliver(o)
 		default:
 			o.step(ordering.OnHold)
 			o.Hold = ordering.HoldCardShortage
@@ -352,6 +366,11 @@ func (m *model) restock(now time.Time) (released int) {
 	cards := map[string]int{}
 	for sku, s := range m.shelf {
 		cards[sku] = s.cards
+	}
+	for _, o := range m.orders { // which has cards coming already
+		if o.Status == ordering.Processing {
+			m.takeCards(o.wants())
+		}
 	}
 	for _, o := range waiting {
 		wants := o.wants()

@@ -45,7 +45,10 @@ func TestLivesGoAsTheModelSays(t *testing.T) {
 	seen := map[string]int{}
 	defer func() { t.Logf("orders that the commands came upon: %v", seen) }()
 	rapid.Check(t, func(rt *rapid.T) {
-		l := &life{seen: seen, bundle: setup(t), m: &model{shelf: map[string]*modelStock{}}}
+		l := &life{seen: seen, bundle: setup(t), m: &model{shelf: map[string]*modelStock{}, atOnce: rapid.Bool().Draw(rt, "at once")}}
+		if l.atOnce = l.m.atOnce; l.atOnce {
+			l.payments.DeliverAtOnce(l.delivery.AtOnce)
+		}
 		for _, sku := range []string{"a", "b", "count"} {
 			s := &modelStock{card: sku != "count", available: 4}
 			kind := inventory.KindCounted
