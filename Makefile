@@ -43,7 +43,7 @@ test: $(GOTESTSUM) peers ## every test, on a Postgres of its own (PKG=./internal
 lint: $(GOLANGCI) ## every linter of .golangci.yml
 	$(GOLANGCI) run $(ARGS) $(PKG)
 
-verify: $(SQLC) ## generated files, go.mod and go.sum are current; go vet
+verify: $(SQLC) ## generated files, go.mod and go.sum are current; go vet; it builds elsewhere
 	@set -euo pipefail; before=$$(mktemp); after=$$(mktemp); trap 'rm -f $$before $$after' EXIT; \
 	$(checksums) >$$before; $(MAKE) generate; $(checksums) >$$after; \
 	if ! changed=$$(diff $$before $$after | awk '/^[<>]/ { print "  " $$4 }' | sort -u); then \
@@ -52,6 +52,7 @@ verify: $(SQLC) ## generated files, go.mod and go.sum are current; go vet
 	go mod tidy -diff
 	cd tools && go mod tidy -diff
 	go vet ./...
+	GOOS=windows go build -o /dev/null ./cmd/vendbox
 
 fuzz: ## every fuzz target for FUZZ_TIME=10s each
 	@set -euo pipefail; grep -rHo --include='*_test.go' --exclude-dir=node_modules '^func Fuzz[A-Za-z0-9_]*' . | \

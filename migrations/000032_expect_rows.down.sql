@@ -1,1 +1,1 @@
-drop function expect_rows(bigint, integer);
+drop function expect_rows(bigint, integer, text);

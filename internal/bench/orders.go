@@ -204,7 +204,7 @@ func (r *ordersRun) measure(ctx context.Context, target Target, skus, buyers int
 	for _, sku := range goods.skus {
 		l.requests = append(l.requests, newOrderRequest(d, sku))
 	}
-	cpu := processor{r.cfg.Postmaster}
+	cpu := cpuClock{r.cfg.Postmaster}
 	before, err := cpu.read()
 	if err != nil {
 		return err
@@ -228,7 +228,7 @@ func (r *ordersRun) measure(ctx context.Context, target Target, skus, buyers int
 	if err := check.against(placed, unknown); err != nil {
 		return fmt.Errorf("the check failed: %w", err)
 	}
-	sum.add(t, check, r.cfg.Duration, after.minus(before))
+	sum.add(t, check, r.cfg.Duration, after.since(before))
 	return nil
 }
 
@@ -263,10 +263,10 @@ type cellSum struct {
 	latency          *hdrhistogram.Histogram
 	failures         map[string]int
 	check            Check
-	used             used
+	used             cpuTime
 }
 
-func (s *cellSum) add(t *tally, check Check, duration time.Duration, spent used) {
+func (s *cellSum) add(t *tally, check Check, duration time.Duration, spent cpuTime) {
 	if s.latency == nil {
 		s.latency, s.failures = newHistogram(), map[string]int{}
 	}

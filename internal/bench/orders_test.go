@@ -57,11 +57,10 @@ func quickly(pool *pgxpool.Pool, targets ...Target) OrdersConfig {
 func TestOrders(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t)
-	box := outbox.NewBox(pool, time.Now, nil)
 	var said atomic.Int64
 	report, err := Orders(t.Context(), quickly(pool,
-		Target{Name: Vendbox, BaseURL: serve(t, NaivePlacer(pool, box))},
-		Target{Name: Naive, BaseURL: serve(t, NaivePlacer(pool, box))},
+		Target{Name: Vendbox, BaseURL: serve(t, NaivePlacer(pool, time.Now, func(outbox.Batch) {}))},
+		Target{Name: Naive, BaseURL: serve(t, NaivePlacer(pool, time.Now, func(outbox.Batch) {}))},
 		Target{Name: NoDatabase, BaseURL: serve(t, NoDatabasePlacer())},
 	), func(string) { said.Add(1) })
 	require.NoError(t, err)
@@ -85,7 +84,7 @@ func TestOrders(t *testing.T) {
 func TestOrdersAreNotTakenOnTrust(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t)
-	honest, forgetful := NaivePlacer(pool, outbox.NewBox(pool, time.Now, nil)), NoDatabasePlacer()
+	honest, forgetful := NaivePlacer(pool, time.Now, func(outbox.Batch) {}), NoDatabasePlacer()
 	var n atomic.Int64
 	liar := func(ctx context.Context, p ordering.PlaceParams) (ordering.Placed, error) {
 		if n.Add(1)%10 == 0 {

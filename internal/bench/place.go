@@ -50,16 +50,16 @@ func NoDatabasePlacer() Placer {
 
 // NaivePlacer places each order in a transaction of its own, a statement and a round trip after the other, as one would write it
 // first: begin, lock the stock, look for the idempotency key, insert order, items, event and relay job, take the stock, commit. It
-// writes the rows that vendbox writes and keeps the same promises; it is correct, and made no slower than it has to be. Its events
-// go to the same relay.
-func NaivePlacer(pool *pgxpool.Pool, box *outbox.Box) Placer {
+// writes the rows that vendbox writes and keeps the same promises; it is correct, and made no slower than it has to be. handOff
+// gives its events to the same relay.
+func NaivePlacer(pool *pgxpool.Pool, now func() time.Time, handOff func(outbox.Batch)) Placer {
 	const tries = 4
 	return func(ctx context.Context, p ordering.PlaceParams) (placed ordering.Placed, err error) {
 		for range tries {
 			var batch outbox.Batch
-			if placed, batch, err = placeInOwnTx(ctx, pool, box.Now(), &p); err == nil {
+			if placed, batch, err = placeInOwnTx(ctx, pool, now().UTC().Truncate(time.Microsecond), &p); err == nil {
 				if len(batch.Events) > 0 {
-					box.HandOff(batch)
+					handOff(batch)
 				}
 				return placed, nil
 			}

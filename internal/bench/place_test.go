@@ -42,7 +42,7 @@ func TestNaivePlacerNeverOversells(t *testing.T) {
 	pool := pgtest.New(t)
 	goods, err := stockShelf(t.Context(), pool, "t", 1, 30)
 	require.NoError(t, err)
-	place := NaivePlacer(pool, outbox.NewBox(pool, time.Now, nil))
+	place := NaivePlacer(pool, time.Now, func(outbox.Batch) {})
 	apiKey := uuid.New()
 	results := make([]error, 50)
 	var buyers sync.WaitGroup
@@ -88,7 +88,7 @@ func TestNaivePlacerWritesWhatVendboxWrites(t *testing.T) {
 	p := order(uuid.New(), ordering.Line{SKU: goods.skus[0], Quantity: 2}, ordering.Line{SKU: goods.skus[1], Quantity: 3})
 	p.ContactSealed, p.PhoneFingerprint, p.Traceparent = []byte("sealed"), make([]byte, 16), "trace"
 	p.IdempotencyKey, p.RequestHash = "naive", make([]byte, 32)
-	naive, err := NaivePlacer(pool, box)(t.Context(), p)
+	naive, err := NaivePlacer(pool, func() time.Time { return at }, func(outbox.Batch) {})(t.Context(), p)
 	require.NoError(t, err)
 
 	q := p
@@ -122,7 +122,7 @@ func TestNaivePlacerRepeats(t *testing.T) {
 	pool := pgtest.New(t)
 	goods, err := stockShelf(t.Context(), pool, "t", 1, 10)
 	require.NoError(t, err)
-	place := NaivePlacer(pool, outbox.NewBox(pool, time.Now, nil))
+	place := NaivePlacer(pool, time.Now, func(outbox.Batch) {})
 	p := order(uuid.New(), ordering.Line{SKU: goods.skus[0], Quantity: 1})
 	p.IdempotencyKey, p.RequestHash = "k", make([]byte, 32)
 	first, err := place(t.Context(), p)
@@ -149,7 +149,7 @@ func TestNaivePlacerRefuses(t *testing.T) {
 	require.NoError(t, err)
 	_, err = pool.Exec(t.Context(), `update products set status = 'disabled' where sku = $1`, goods.skus[1])
 	require.NoError(t, err)
-	place := NaivePlacer(pool, outbox.NewBox(pool, time.Now, nil))
+	place := NaivePlacer(pool, time.Now, func(outbox.Batch) {})
 	a := goods.skus[0]
 	for code, lines := range map[string][]ordering.Line{
 		"product_not_found": {{SKU: "nothing", Quantity: 1}},
@@ -211,7 +211,7 @@ func TestCheckReadsTheDatabase(t *testing.T) {
 			pool := pgtest.New(t)
 			goods, err := stockShelf(t.Context(), pool, "t", 2, 100)
 			require.NoError(t, err)
-			place := NaivePlacer(pool, outbox.NewBox(pool, time.Now, nil))
+			place := NaivePlacer(pool, time.Now, func(outbox.Batch) {})
 			for i := range 4 {
 				_, err := place(t.Context(), order(uuid.New(), ordering.Line{SKU: goods.skus[i%2], Quantity: 1}))
 				require.NoError(t, err)
@@ -234,7 +234,7 @@ func TestSettleWaitsForTheRelay(t *testing.T) {
 	require.NoError(t, settle(t.Context(), pool, time.Minute))
 	goods, err := stockShelf(t.Context(), pool, "t", 1, 10)
 	require.NoError(t, err)
-	place := NaivePlacer(pool, outbox.NewBox(pool, time.Now, nil))
+	place := NaivePlacer(pool, time.Now, func(outbox.Batch) {})
 	_, err = place(t.Context(), order(uuid.New(), ordering.Line{SKU: goods.skus[0], Quantity: 1}))
 	require.NoError(t, err)
 	began := time.Now()

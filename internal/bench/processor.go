@@ -1,34 +1,33 @@
 package bench
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
-// processor adds up the processor time of this process and of a Postgres on this machine. On a machine whose cores are
-// shared with others it says more than the clock does: what an order costs is the same in a busy hour.
-type processor struct{ postmaster int }
+// cpuClock adds up the processor time of this process and of a Postgres on this machine. On a machine whose cores are
+// shared with others it says more than the clock on the wall.
+type cpuClock struct{ postmaster int } // its process id; 0: not here
 
-// used is processor time since the processes began.
-type used struct{ process, postgres time.Duration }
+// cpuTime is processor time.
+type cpuTime struct{ process, postgres time.Duration }
 
-func (u used) minus(before used) used {
-	return used{u.process - before.process, u.postgres - before.postgres}
+// since is what was used from a reading to a later one. Servers' processes that have ended meanwhile took theirs along.
+func (t cpuTime) since(before cpuTime) cpuTime {
+	return cpuTime{t.process - before.process, max(t.postgres-before.postgres, 0)}
 }
 
 // per is the share of one of n orders.
-func (u used) per(n int64) Processor {
+func (t cpuTime) per(n int64) Processor {
 	share := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(max(n, 1)) }
-	return Processor{Process: share(u.process), Postgres: share(u.postgres)}
+	return Processor{Process: share(t.process), Postgres: share(t.postgres)}
 }
 
-// Processor is the processor time that an order took, in microseconds.
+// Processor is the processor time that an order took, in microseconds. Zero: not known on this system.
 type Processor struct {
 	Process  float64 `json:"process"`            // the load generator and the server
 	Postgres float64 `json:"postgres,omitempty"` // where it runs on this machine
@@ -37,51 +36,37 @@ type Processor struct {
 // String is the process's share and Postgres'.
 func (p Processor) String() string { return fmt.Sprintf("%.0f + %.0f", p.Process, p.Postgres) }
 
-// read reads the clocks. Where there is no /proc, or no postmaster's id is known, postgres is zero.
-func (p processor) read() (used, error) {
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		return used{}, fmt.Errorf("bench: processor time: %w", err)
+// read reads the clock.
+func (c cpuClock) read() (cpuTime, error) {
+	own, err := ownTime()
+	if err != nil {
+		return cpuTime{}, fmt.Errorf("bench: processor time: %w", err)
 	}
-	u := used{process: time.Duration(usage.Utime.Nano() + usage.Stime.Nano())}
-	if p.postmaster == 0 {
-		return u, nil
+	t := cpuTime{process: own}
+	if c.postmaster != 0 {
+		t.postgres = familyTime(c.postmaster)
 	}
-	var err error
-	u.postgres, err = familyTime(p.postmaster)
-	return u, err
+	return t, nil
 }
 
-// familyTime is what a process and its living children have used.
-func familyTime(parent int) (time.Duration, error) {
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		return 0, err
-	}
-	var sum time.Duration
+// familyTime is what a process and its living children have used, as /proc has it.
+func familyTime(parent int) (sum time.Duration) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well-formed
 	for _, stat := range stats {
 		text, err := os.ReadFile(stat)
-		if err != nil {
+		if err != nil || !isFamily(string(text), parent) {
 			continue // it has ended since
-		}
-		if !isFamily(string(text), parent) {
-			continue
 		}
 		spent, err := os.ReadFile(filepath.Join(filepath.Dir(stat), "schedstat"))
 		if err != nil {
-			if errors.Is(err, os.ErrNotExist) {
-				continue
-			}
-			return 0, fmt.Errorf("bench: processor time: %w", err)
+			continue
 		}
-		first, _, _ := strings.Cut(string(spent), " ")
-		nanoseconds, err := strconv.ParseInt(first, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("bench: processor time: %w", err)
+		nanoseconds, _, _ := strings.Cut(string(spent), " ")
+		if n, err := strconv.ParseInt(nanoseconds, 10, 64); err == nil {
+			sum += time.Duration(n)
 		}
-		sum += time.Duration(nanoseconds)
 	}
-	return sum, nil
+	return sum
 }
 
 // isFamily reads "pid (comm) state ppid …": comm may hold anything, spaces and brackets too.

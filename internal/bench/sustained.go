@@ -26,7 +26,7 @@ func (r *pipelineRun) sustained(ctx context.Context, n int) (SustainedResult, er
 	if err != nil {
 		return SustainedResult{}, err
 	}
-	cpu := processor{r.cfg.Postmaster}
+	cpu := cpuClock{r.cfg.Postmaster}
 	before, err := cpu.read()
 	if err != nil {
 		return SustainedResult{}, err
@@ -64,7 +64,7 @@ func (r *pipelineRun) sustained(ctx context.Context, n int) (SustainedResult, er
 	result := SustainedResult{
 		Orders: n, Buyers: len(shoppers), Seconds: took.Seconds(), PaidAfter: allPaid.Seconds(),
 		OrdersPerSecond: float64(n) / took.Seconds(), SMSPerOrder: r.perOrder,
-		Processor: after.minus(before).per(int64(n)),
+		Processor: after.since(before).per(int64(n)),
 	}
 	result.Check, err = r.arrived(ctx)
 	return result, err

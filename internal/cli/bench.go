@@ -73,7 +73,7 @@ func (c *benchOrdersCmd) Run(ctx context.Context, s streams) error {
 	for _, other := range []struct {
 		name  string
 		place bench.Placer
-	}{{"naive", bench.NaivePlacer(d.pool, d.box)}, {"no database", bench.NoDatabasePlacer()}} {
+	}{{"naive", bench.NaivePlacer(d.pool, time.Now, d.relay.Hand)}, {"no database", bench.NoDatabasePlacer()}} {
 		url, err := d.serveBeside(ctx, other.place)
 		if err != nil {
 			return err

@@ -252,7 +252,11 @@ func (s *stack) openDoorRooms(opts stackOptions) error {
 	s.payments = payments.NewService(s.pool, s.box, time.Now, channels...)
 	s.onClose(s.payments.Close)
 	if !s.risk.Assesses() { // else the assessment comes between payment and delivery
-		s.payments.DeliverAtOnce(s.delivery.AtOnce)
+		s.payments.DeliverAtOnce(payments.AtOnce{
+			Deliver: fulfillment.AtOnce, Delivered: s.delivery.Trace, Failed: func(ctx context.Context, err error) {
+				s.log.WarnContext(ctx, "payments are recorded without their deliveries, which are left to jobs", "error", err)
+			},
+		})
 	}
 	s.live = live.New(live.Config{Pool: s.pool, Log: s.log, MaxWatchers: s.cfg.MaxWatchers})
 	s.onClose(s.live.Close)
@@ -282,8 +286,8 @@ func (s *stack) paymentChannels() (channels []payments.Channel, err error) {
 	return channels, nil
 }
 
-// placingCommitters is one for each four cores, two at most. A second transaction in flight makes each half as large, and
-// a small machine has no core for it to run on: there one is a fifth cheaper for every order.
+// placingCommitters: while the process admits what one transaction has locked, Postgres works for the other. Each is half as
+// large then, which costs more per order than a third would gain.
 const placingCommitters = 2
 
 // relayGrace is what the fast path gets at the end of the process. The safety jobs have the rest.

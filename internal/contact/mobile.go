@@ -20,18 +20,20 @@ func isMobile(callingCode int, national string) bool {
 type mobilePlan struct {
 	general, mobile *phonenumbers.PhoneNumberDesc
 
-	compile         sync.Once
-	generalRE, only *regexp.Regexp
+	compile             sync.Once
+	generalRE, mobileRE *regexp.Regexp
 }
 
 func (p *mobilePlan) has(national string) bool {
-	length := int32(len(national))
-	if !slices.Contains(p.mobile.GetPossibleLength(), length) && len(p.mobile.GetPossibleLength()) > 0 ||
-		!slices.Contains(p.general.GetPossibleLength(), length) {
+	lengths := p.mobile.GetPossibleLength()
+	if len(lengths) == 0 { // as the country's numbers in general
+		lengths = p.general.GetPossibleLength()
+	}
+	if !slices.Contains(lengths, int32(len(national))) {
 		return false
 	}
-	p.compile.Do(func() { p.only, p.generalRE = whole(p.mobile), whole(p.general) })
-	return p.only.MatchString(national) && p.generalRE.MatchString(national)
+	p.compile.Do(func() { p.mobileRE, p.generalRE = whole(p.mobile), whole(p.general) })
+	return p.mobileRE.MatchString(national) && p.generalRE.MatchString(national)
 }
 
 func whole(desc *phonenumbers.PhoneNumberDesc) *regexp.Regexp {
@@ -47,7 +49,7 @@ var mobilePlans = sync.OnceValue(func() map[int]*mobilePlan {
 	}
 	for _, territory := range collection.GetMetadata() {
 		code := int(territory.GetCountryCode())
-		if len(phonenumbers.GetRegionCodesForCountryCode(code)) != 1 || territory.GetMobile().GetNationalNumberPattern() == "" {
+		if len(phonenumbers.GetRegionCodesForCountryCode(code)) != 1 || territory.GetId() == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY || territory.GetMobile().GetNationalNumberPattern() == "" {
 			continue
 		}
 		plans[code] = &mobilePlan{general: territory.GetGeneralDesc(), mobile: territory.GetMobile()}

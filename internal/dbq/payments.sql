@@ -61,7 +61,7 @@ with inserted as (
     on conflict (channel, account, event_id) do nothing
     returning 1
 )
-select expect_rows(count(*), cardinality(@ids::uuid[])) from inserted;
+select expect_rows(count(*), cardinality(@ids::uuid[]), '40001') from inserted;
 
 -- name: PaymentsToAsk :many
 -- Takes attempts whose gateways are due to be asked, and puts off the next time: by as much as they are old, so that it

@@ -37,7 +37,7 @@ func Deliver(ctx context.Context, tx *outbox.Tx, orderIDs []uuid.UUID) ([]groupc
 	if err != nil {
 		return nil, err
 	}
-	d := newDelivery(tx)
+	d := delivery{handout: handout{at: tx.Now}, outcomes: map[uuid.UUID]Outcome{}}
 	for _, order := range due {
 		if err := d.deliver(tx, order, cards); err != nil {
 			return nil, err
@@ -71,22 +71,19 @@ func dueOrders(ids []uuid.UUID, locked map[uuid.UUID]*ordering.Order) []*orderin
 	return due
 }
 
-// delivery gathers what one transaction will write.
+// delivery is the state of one Deliver.
 type delivery struct {
-	at        time.Time
-	outcomes  map[uuid.UUID]Outcome
-	ledger    dbq.CardDeliveryInsertParams
-	delivered []uuid.UUID // orders
-	changed   []*ordering.Order
-}
+	handout
 
-func newDelivery(tx *outbox.Tx) *delivery {
-	return &delivery{at: tx.Now, outcomes: map[uuid.UUID]Outcome{}}
+	outcomes map[uuid.UUID]Outcome
+	changed  []*ordering.Order
 }
 
 func (d *delivery) deliver(tx *outbox.Tx, order *ordering.Order, cards *shelf) error {
 	switch {
 	case cards.covers(order):
+		d.outcomes[order.ID] = Delivered
+		d.changed = append(d.changed, order)
 		return d.hand(tx, order, cards)
 	case cards.contendedFor(order):
 		d.outcomes[order.ID] = Contended
@@ -98,39 +95,44 @@ func (d *delivery) deliver(tx *outbox.Tx, order *ordering.Order, cards *shelf) e
 	}
 }
 
+// handout gathers what one transaction writes about the orders that it delivers.
+type handout struct {
+	at     time.Time
+	ledger dbq.CardDeliveryInsertParams
+	orders []uuid.UUID
+}
+
 // hand gives an order its cards and completes it.
-func (d *delivery) hand(tx *outbox.Tx, order *ordering.Order, cards *shelf) error {
+func (h *handout) hand(tx *outbox.Tx, order *ordering.Order, cards *shelf) error {
 	for _, item := range order.Items {
 		if item.Kind != ordering.KindCard {
 			continue
 		}
 		for i, cardID := range cards.take(item.ProductID, item.Due()) {
-			d.ledger.OrderIds = append(d.ledger.OrderIds, order.ID)
-			d.ledger.Lines = append(d.ledger.Lines, int32(item.Line))
-			d.ledger.Units = append(d.ledger.Units, int32(i+1))
-			d.ledger.CardIds = append(d.ledger.CardIds, cardID)
+			h.ledger.OrderIds = append(h.ledger.OrderIds, order.ID)
+			h.ledger.Lines = append(h.ledger.Lines, int32(item.Line))
+			h.ledger.Units = append(h.ledger.Units, int32(i+1))
+			h.ledger.CardIds = append(h.ledger.CardIds, cardID)
 		}
 	}
-	d.outcomes[order.ID] = Delivered
-	d.changed = append(d.changed, order)
-	d.delivered = append(d.delivered, order.ID)
+	h.orders = append(h.orders, order.ID)
 	return order.Complete(tx)
 }
 
 // save writes what was handed out; the orders themselves are saved by whoever has locked them.
-func (d *delivery) save(ctx context.Context, tx *outbox.Tx) error {
+func (h *handout) save(ctx context.Context, tx *outbox.Tx) error {
 	q := dbq.New(tx.AtEnd())
-	if len(d.ledger.CardIds) > 0 {
-		d.ledger.DeliveredAt = d.at
-		if err := q.CardDeliver(ctx, d.ledger.CardIds); err != nil {
+	if len(h.ledger.CardIds) > 0 {
+		h.ledger.DeliveredAt = h.at
+		if err := q.CardDeliver(ctx, h.ledger.CardIds); err != nil {
 			return err
 		}
-		if err := q.CardDeliveryInsert(ctx, d.ledger); err != nil {
+		if err := q.CardDeliveryInsert(ctx, h.ledger); err != nil {
 			return err
 		}
 	}
-	if len(d.delivered) > 0 {
-		return q.OrderItemFulfill(ctx, d.delivered)
+	if len(h.orders) > 0 {
+		return q.OrderItemFulfill(ctx, h.orders)
 	}
 	return nil
 }

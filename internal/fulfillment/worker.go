@@ -52,8 +52,8 @@ func NewWorker(box *outbox.Box, log *slog.Logger, tracing trace.TracerProvider) 
 // Close lets the deliveries at hand finish.
 func (w *Worker) Close() { w.group.Close() }
 
-// Timeout is above the transaction's own.
-func (w *Worker) Timeout(*river.Job[Args]) time.Duration { return 30 * time.Second }
+// Timeout is above the transaction's own and that of its last trip.
+func (w *Worker) Timeout(*river.Job[Args]) time.Duration { return 45 * time.Second }
 
 // NextRetry backs off up to a minute, with full jitter: what fails here is the database, and the buyer is waiting.
 func (w *Worker) NextRetry(job *river.Job[Args]) time.Time {

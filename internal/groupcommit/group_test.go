@@ -226,6 +226,54 @@ func TestAMissingResultIsAnError(t *testing.T) {
 	require.ErrorContains(t, err, "0 results for 1 members")
 }
 
+// All calls are the first committer's, who is at work: below 32 they wait for it, and then the other takes them over.
+func TestAnIdleCommitterTakesOverALongQueue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const long = 32
+		d := &double{gate: make(chan struct{}), entered: make(chan struct{}, 3)}
+		g := groupcommit.New(groupcommit.Config[int, int]{Flush: d.flush, Committers: 2, Interval: -1})
+		defer g.Close()
+		var callers sync.WaitGroup
+		call := func(n int) {
+			for i := range n {
+				callers.Go(func() {
+					got, err := g.Do(t.Context(), i)
+					require.NoError(t, err)
+					require.Equal(t, 2*i, got)
+				})
+				synctest.Wait()
+			}
+		}
+		call(1)
+		require.Len(t, d.entered, 1)
+		call(long - 1)
+		require.Len(t, d.entered, 1, "nobody takes over what the first will soon do itself")
+		call(1)
+		require.Len(t, d.entered, 2)
+		require.Zero(t, groupcommit.Queued(g))
+		close(d.gate)
+		callers.Wait()
+		require.ElementsMatch(t, []int{1, long}, []int{len(d.batches[0]), len(d.batches[1])})
+	})
+}
+
+func TestUnderLoadIsConfigurable(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &double{}
+		g := groupcommit.New(groupcommit.Config[int, int]{Flush: d.flush, Interval: time.Second, UnderLoad: 2})
+		defer g.Close()
+		begun := time.Now()
+		g.DoMany(t.Context(), make([]int, 1))
+		g.DoMany(t.Context(), make([]int, 1))
+		require.Zero(t, time.Since(begun), "one at a time is no load")
+		g.DoMany(t.Context(), make([]int, 64))
+		g.DoMany(t.Context(), make([]int, 1))
+		require.Equal(t, time.Second, time.Since(begun))
+	})
+}
+
 // Time is synctest's: it moves only when everybody waits.
 func TestUnderLoadBatchesBeginAtIntervals(t *testing.T) {
 	t.Parallel()

@@ -67,7 +67,7 @@ type product struct {
 // A member's fault is its own: product_not_found, product_disabled, currency_mixed, price_changed, out_of_stock,
 // idempotency_key_reused, and those of Judge. What a key has placed before is given again, whatever Judge would say now.
 func Place(ctx context.Context, tx *outbox.Tx, batch []PlaceParams) ([]groupcommit.Result[Placed], error) {
-	products, earlier, err := lookUp(ctx, tx, batch)
+	products, earlier, err := lockAndLookUp(ctx, tx, batch)
 	if err != nil {
 		return nil, err
 	}
@@ -101,10 +101,10 @@ func Place(ctx context.Context, tx *outbox.Tx, batch []PlaceParams) ([]groupcomm
 	return results, announceLevels(tx, products)
 }
 
-// lookUp locks the stock of every product that the batch names, in product order, and finds the orders that its
+// lockAndLookUp locks the stock of every product that the batch names, in product order, and finds the orders that its
 // idempotency keys have made. The keys are asked for after the stock is locked: of two requests with one key and one body the
 // second waits there, and then finds the first's order.
-func lookUp(ctx context.Context, tx *outbox.Tx, batch []PlaceParams) (map[string]*product, map[idempotencyKey]earlierOrder, error) {
+func lockAndLookUp(ctx context.Context, tx *outbox.Tx, batch []PlaceParams) (map[string]*product, map[idempotencyKey]earlierOrder, error) {
 	skus, keys := skusOf(batch), keysOf(batch)
 	var stock []dbq.OrderLockStockRow
 	var known []dbq.OrderIDsByIdempotencyKeyRow

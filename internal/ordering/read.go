@@ -56,9 +56,13 @@ func loadItems(ctx context.Context, q *dbq.Queries, orders map[uuid.UUID]*Order)
 	return nil
 }
 
+// addItems leaves out items of orders that were not found: one may commit between the statements for orders and for items.
 func addItems(orders map[uuid.UUID]*Order, rows []dbq.OrderItemsByOrderIDsRow) {
 	for _, row := range rows {
 		order := orders[row.OrderID]
+		if order == nil {
+			continue
+		}
 		order.Items = append(order.Items, Item{
 			Line: int(row.Line), ProductID: row.ProductID, SKU: row.SKU, Name: row.Name, Kind: row.Kind,
 			Quantity: int(row.Quantity), FulfilledQuantity: int(row.FulfilledQuantity), RefundedQuantity: int(row.RefundedQuantity),

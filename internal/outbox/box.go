@@ -56,14 +56,15 @@ func (tx *Tx) Append(events ...Event) {
 
 // AtEnd gives a dbq.DBTX for writes whose answer nobody needs: they are sent in their order, together with the events and
 // the COMMIT, in one round trip. An error of theirs is the transaction's.
-func (tx *Tx) AtEnd() dbq.DBTX { return pgdb.Queue(&tx.end.Before) }
+func (tx *Tx) AtEnd() dbq.DBTX { return tx.end.Before() }
 
 // InTx runs fn in a transaction, writes what fn left for the end and the events that it appended, together with the
 // safety job for their relay, and commits. After the commit the events are handed over. On an error nothing happened.
 func (b *Box) InTx(ctx context.Context, fn func(tx *Tx) error) error {
 	var batch Batch
-	err := pgdb.InTxEnd(ctx, b.pool, func(pgxTx pgx.Tx, end *pgdb.End) error {
-		tx := &Tx{Tx: pgxTx, Now: b.Now(), end: end}
+	var end pgdb.End
+	err := pgdb.InTxEnd(ctx, b.pool, &end, func(pgxTx pgx.Tx) error {
+		tx := &Tx{Tx: pgxTx, Now: b.Now(), end: &end}
 		if err := fn(tx); err != nil {
 			return err
 		}
@@ -79,9 +80,6 @@ func (b *Box) InTx(ctx context.Context, fn func(tx *Tx) error) error {
 	return nil
 }
 
-// HandOff gives the relay events that somebody has written and committed without InTx.
-func (b *Box) HandOff(batch Batch) { b.handOff(batch) }
-
 // appendEvents writes them, with their safety job, whose id is known after the commit.
 func (tx *Tx) appendEvents(ctx context.Context, safetyJobID *int64) error {
 	if len(tx.events) == 0 {
@@ -91,27 +89,11 @@ func (tx *Tx) appendEvents(ctx context.Context, safetyJobID *int64) error {
 	if err != nil {
 		return err
 	}
-	_, err = dbq.New(queued{tx.AtEnd(), &tx.end.Before, safetyJobID}).OutboxAppend(ctx, p)
-	return err
+	return tx.end.Ask(func(db pgdb.DB) (err error) {
+		*safetyJobID, err = dbq.New(db).OutboxAppend(ctx, p)
+		return err
+	})
 }
-
-// queued puts a query that returns one number into a batch.
-type queued struct {
-	dbq.DBTX
-
-	batch *pgx.Batch
-	into  *int64
-}
-
-func (q queued) QueryRow(_ context.Context, sql string, args ...any) pgx.Row {
-	q.batch.Queue(sql, args...).QueryRow(func(row pgx.Row) error { return row.Scan(q.into) })
-	return later{}
-}
-
-// later is the answer to a question that has not been sent yet.
-type later struct{}
-
-func (later) Scan(...any) error { return nil }
 
 func columns(events []Event, now time.Time) (dbq.OutboxAppendParams, error) {
 	p := dbq.OutboxAppendParams{OccurredAt: now, Day: now.Format(time.DateOnly)}

@@ -53,7 +53,7 @@ func Apply(ctx context.Context, tx *outbox.Tx, channel string, notices []Notice)
 }
 
 func apply(
-	ctx context.Context, tx *outbox.Tx, channel string, notices []Notice, deliver Deliver,
+	ctx context.Context, tx *outbox.Tx, channel string, notices []Notice, deliver func(*outbox.Tx, []*ordering.Order) error,
 ) ([]groupcommit.Result[Application], error) {
 	b := &application{
 		channel: channel, tx: tx, deliver: deliver, q: dbq.New(tx), known: map[noticeKey]Application{},
@@ -76,7 +76,7 @@ func apply(
 // application is the state of one Apply: everything it locked, and what it will write.
 type application struct {
 	channel  string
-	deliver  Deliver // nil: jobs do
+	deliver  func(*outbox.Tx, []*ordering.Order) error // nil: jobs do
 	tx       *outbox.Tx
 	q        *dbq.Queries
 	known    map[noticeKey]Application // in the inbox already, or earlier in this batch
@@ -300,7 +300,7 @@ func (b *application) save(ctx context.Context) error {
 	}
 	orders := slices.SortedFunc(maps.Values(b.changed), func(x, y *ordering.Order) int { return bytes.Compare(x.ID[:], y.ID[:]) })
 	if b.deliver != nil {
-		if err := b.deliver(ctx, b.tx, orders); err != nil {
+		if err := b.deliver(b.tx, orders); err != nil {
 			return err
 		}
 	}

@@ -28,15 +28,8 @@ type Service struct {
 	now      func() time.Time
 	channels map[string]*openChannel
 	begin    *groupcommit.Group[Payment, Payment]
-	deliver  Deliver
+	atOnce   AtOnce
 }
-
-// Deliver completes those of a set of locked orders that are paid and can be delivered at once, and leaves the others to
-// their jobs. It changes the orders in memory; its caller saves them.
-type Deliver func(ctx context.Context, tx *outbox.Tx, orders []*ordering.Order) error
-
-// DeliverAtOnce has orders delivered in the transaction that records their payment. Call it before the first notice.
-func (s *Service) DeliverAtOnce(deliver Deliver) { s.deliver = deliver }
 
 type openChannel struct {
 	Channel
@@ -55,33 +48,10 @@ func NewService(pool *pgxpool.Pool, box *outbox.Box, now func() time.Time, chann
 			Flush: func(ctx context.Context, notices []Notice) ([]groupcommit.Result[Application], error) {
 				return s.flush(ctx, channel.Name(), notices)
 			},
-			Retryable: func(err error) bool {
-				return errors.Is(err, errEndedMeanwhile) || pgdb.IsRetryable(err)
-			},
-			Splittable: pgdb.IsDataError,
+			Retryable: isRetryable, Splittable: pgdb.IsDataError,
 		})}
 	}
 	return s
-}
-
-// flush applies notices and delivers what they pay. Money goes first: what is wrong with a delivery does not keep its payment
-// from being recorded.
-func (s *Service) flush(ctx context.Context, channel string, notices []Notice) ([]groupcommit.Result[Application], error) {
-	results, err := s.flushWith(ctx, channel, notices, s.deliver)
-	if s.deliver != nil && pgdb.IsDataError(err) {
-		return s.flushWith(ctx, channel, notices, nil)
-	}
-	return results, err
-}
-
-func (s *Service) flushWith(
-	ctx context.Context, channel string, notices []Notice, deliver Deliver,
-) (results []groupcommit.Result[Application], err error) {
-	err = s.box.InTx(ctx, func(tx *outbox.Tx) error {
-		results, err = apply(ctx, tx, channel, notices, deliver)
-		return err
-	})
-	return results, err
 }
 
 // Close lets the notices at hand finish.

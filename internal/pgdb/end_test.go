@@ -1,6 +1,7 @@
 package pgdb_test
 
 import (
+	"cmp"
 	"errors"
 	"testing"
 
@@ -16,15 +17,15 @@ const insertNote = `insert into notes (body) values ($1)`
 func TestInTxEndSendsTheLastStatementsWithTheCommit(t *testing.T) {
 	t.Parallel()
 	pool := setupNotes(t)
-	var end *pgdb.End
-	require.NoError(t, pgdb.InTxEnd(t.Context(), pool, func(tx pgx.Tx, e *pgdb.End) error {
-		end = e
-		e.Before.Queue(insertNote, "second")
-		e.After.Queue(insertNote, "third")
+	var end pgdb.End
+	require.NoError(t, pgdb.InTxEnd(t.Context(), pool, &end, func(tx pgx.Tx) error {
+		queue(t, end.Before(), "second")
+		queue(t, end.After(), "third")
+		queue(t, end.After(), "fourth")
 		return note(t.Context(), tx, "first")
 	}))
-	require.NoError(t, end.AfterErr)
-	require.Equal(t, 3, notes(t, pool))
+	require.NoError(t, end.AfterErr())
+	require.Equal(t, 4, notes(t, pool))
 	requireNoneHeld(t, pool)
 }
 
@@ -32,25 +33,23 @@ func TestInTxEndSendsTheLastStatementsWithTheCommit(t *testing.T) {
 func TestInTxEndWithNothingBefore(t *testing.T) {
 	t.Parallel()
 	pool := setupNotes(t)
-	require.NoError(t, pgdb.InTxEnd(t.Context(), pool, func(_ pgx.Tx, end *pgdb.End) error {
-		end.Before.Queue(insertNote, "only")
-		return nil
-	}))
+	var end pgdb.End
+	queue(t, end.Before(), "only")
+	require.NoError(t, pgdb.InTxEnd(t.Context(), pool, &end, func(pgx.Tx) error { return nil }))
 	require.Equal(t, 1, notes(t, pool))
-	require.NoError(t, pgdb.InTxEnd(t.Context(), pool, func(pgx.Tx, *pgdb.End) error { return nil }), "nothing at all")
+	require.NoError(t, pgdb.InTxEnd(t.Context(), pool, &pgdb.End{}, func(pgx.Tx) error { return nil }), "nothing at all")
 	requireNoneHeld(t, pool)
 }
 
 func TestAFailedLastStatementIsNoCommit(t *testing.T) {
 	t.Parallel()
 	pool := setupNotes(t)
-	err := pgdb.InTxEnd(t.Context(), pool, func(tx pgx.Tx, end *pgdb.End) error {
-		end.Before.Queue(insertNote, "fine")
-		end.Before.Queue(insertNote, nil)
-		end.Before.Queue(insertNote, "behind it")
-		end.After.Queue(insertNote, "after")
-		return note(t.Context(), tx, "first")
-	})
+	var end pgdb.End
+	for _, body := range []any{"fine", nil, "behind it"} {
+		queue(t, end.Before(), body)
+	}
+	queue(t, end.After(), "after")
+	err := pgdb.InTxEnd(t.Context(), pool, &end, func(tx pgx.Tx) error { return note(t.Context(), tx, "first") })
 	require.Equal(t, "23502", pgErr(t, err).Code)
 	require.NotErrorIs(t, err, pgdb.ErrCommitUnknown)
 	require.Zero(t, notes(t, pool))
@@ -60,13 +59,11 @@ func TestAFailedLastStatementIsNoCommit(t *testing.T) {
 func TestAFailureAfterTheCommitIsNoFailure(t *testing.T) {
 	t.Parallel()
 	pool := setupNotes(t)
-	var end *pgdb.End
-	require.NoError(t, pgdb.InTxEnd(t.Context(), pool, func(tx pgx.Tx, e *pgdb.End) error {
-		end = e
-		e.After.Queue(insertNote, nil)
-		return note(t.Context(), tx, "kept")
-	}))
-	require.Equal(t, "23502", pgErr(t, end.AfterErr).Code)
+	var end pgdb.End
+	queue(t, end.After(), "taken back with the one behind it")
+	queue(t, end.After(), nil)
+	require.NoError(t, pgdb.InTxEnd(t.Context(), pool, &end, func(tx pgx.Tx) error { return note(t.Context(), tx, "kept") }))
+	require.Equal(t, "23502", pgErr(t, end.AfterErr()).Code)
 	require.Equal(t, 1, notes(t, pool))
 	requireNoneHeld(t, pool)
 }
@@ -76,10 +73,12 @@ func TestAnUnreadableLastAnswerIsUnknown(t *testing.T) {
 	t.Parallel()
 	pool := setupNotes(t)
 	unreadable := errors.New("unreadable")
-	err := pgdb.InTxEnd(t.Context(), pool, func(_ pgx.Tx, end *pgdb.End) error {
-		end.Before.Queue(insertNote, "kept").Exec(func(pgconn.CommandTag) error { return unreadable })
-		return nil
-	})
+	var end pgdb.End
+	require.NoError(t, end.Ask(func(db pgdb.DB) error {
+		_, err := db.Exec(t.Context(), insertNote, "kept")
+		return cmp.Or(err, unreadable)
+	}))
+	err := pgdb.InTxEnd(t.Context(), pool, &end, func(pgx.Tx) error { return nil })
 	require.ErrorIs(t, err, unreadable)
 	require.ErrorIs(t, err, pgdb.ErrCommitUnknown)
 	require.Equal(t, 1, notes(t, pool), "as it happens")
@@ -89,14 +88,48 @@ func TestAnUnreadableLastAnswerIsUnknown(t *testing.T) {
 func TestABrokenConnectionInTheLastTripIsUnknown(t *testing.T) {
 	t.Parallel()
 	pool := setupNotes(t)
-	err := pgdb.InTxEnd(t.Context(), pool, func(tx pgx.Tx, end *pgdb.End) error {
-		end.Before.Queue(insertNote, "lost").Exec(func(pgconn.CommandTag) error {
+	var end pgdb.End
+	err := pgdb.InTxEnd(t.Context(), pool, &end, func(tx pgx.Tx) error {
+		return end.Ask(func(db pgdb.DB) error {
+			if _, err := db.Exec(t.Context(), insertNote, "lost"); err != nil {
+				return err
+			}
 			return errors.Join(errors.New("the wire is cut"), tx.Conn().PgConn().Conn().Close())
 		})
-		return nil
 	})
 	require.ErrorIs(t, err, pgdb.ErrCommitUnknown)
 	requireNoneHeld(t, pool)
+}
+
+// What cannot be sent at all has not been committed, and neither has what the server cannot parse, also behind the COMMIT.
+func TestAStatementThatCannotBePreparedIsNoCommit(t *testing.T) {
+	t.Parallel()
+	for name, add := range map[string]func(end *pgdb.End) error{
+		"arguments": func(end *pgdb.End) error {
+			_, err := end.Before().Exec(t.Context(), insertNote, make(chan int))
+			return err
+		},
+		"before": func(end *pgdb.End) error { _, err := end.Before().Exec(t.Context(), `insert nowhere`); return err },
+		"after":  func(end *pgdb.End) error { _, err := end.After().Exec(t.Context(), `insert nowhere`); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool := setupNotes(t)
+			var end pgdb.End
+			require.NoError(t, add(&end))
+			err := pgdb.InTxEnd(t.Context(), pool, &end, func(tx pgx.Tx) error { return note(t.Context(), tx, "x") })
+			require.Error(t, err)
+			require.NotErrorIs(t, err, pgdb.ErrCommitUnknown)
+			require.Zero(t, notes(t, pool))
+			requireNoneHeld(t, pool)
+		})
+	}
+}
+
+func queue(t *testing.T, db pgdb.DB, body any) {
+	t.Helper()
+	_, err := db.Exec(t.Context(), insertNote, body)
+	require.NoError(t, err)
 }
 
 // A first statement of each kind brings the BEGIN along, and a rollback takes back what it did.
@@ -167,6 +200,10 @@ func TestAFirstStatementThatFails(t *testing.T) {
 			var n int
 			return tx.QueryRow(t.Context(), `select 1 / $1::int`, 0).Scan(&n)
 		},
+		"Query that fails before its first row": func(tx pgx.Tx) error {
+			_, err := tx.Query(t.Context(), insertNote+` returning body`, nil) //nolint:sqlclosecheck // there are none: that is the point
+			return err
+		},
 		"no such table": func(tx pgx.Tx) error {
 			_, err := tx.Exec(t.Context(), `delete from nowhere where id = $1`, 1)
 			return err
@@ -175,10 +212,12 @@ func TestAFirstStatementThatFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			pool := setupNotes(t)
+			connections := pool.Stat().NewConnsCount()
 			err := pgdb.InTx(t.Context(), pool, fails)
 			require.NotEmpty(t, pgErr(t, err).Code)
 			requireNoneHeld(t, pool)
 			require.NoError(t, pgdb.InTx(t.Context(), pool, func(tx pgx.Tx) error { return note(t.Context(), tx, "the pool is fine") }))
+			require.Equal(t, connections, pool.Stat().NewConnsCount(), "and the connection too")
 		})
 	}
 }
@@ -217,12 +256,11 @@ func TestTogetherRefusesACopy(t *testing.T) {
 
 func TestAQueuedStatementHasNoAnswer(t *testing.T) {
 	t.Parallel()
-	var batch pgx.Batch
-	db := pgdb.Queue(&batch)
+	var end pgdb.End
+	db := end.Before()
 	_, err := db.Query(t.Context(), `select 1`) //nolint:sqlclosecheck // there are no rows
 	require.Error(t, err)
 	require.Error(t, db.QueryRow(t.Context(), `select 1`).Scan())
-	require.Zero(t, batch.Len())
 }
 
 func pgErr(t *testing.T, err error) *pgconn.PgError {

@@ -41,6 +41,9 @@ func (l *lazyTx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, 
 	}
 	results := l.one(ctx, sql, args)
 	rows, err := results.Query()
+	if err != nil { // nobody closes rows that came with an error, and an open batch costs the connection
+		_ = results.Close()
+	}
 	return &firstRows{Rows: rows, results: results}, err
 }
 

@@ -196,9 +196,8 @@ func (r *Relay) flushLate(ctx context.Context, batch [][]outbox.Event) ([]groupc
 // hop is the relay: one transaction for the ledgers, the jobs and the end of the safety jobs, then one statement of NOTIFYs.
 func (r *Relay) hop(ctx context.Context, events []outbox.Event, safetyJobs []int64) error {
 	var jobs []river.InsertManyParams
-	var after *pgdb.End
-	err := pgdb.InTxEnd(ctx, r.pool, func(tx pgx.Tx, end *pgdb.End) error {
-		jobs, after = jobs[:0], end
+	var end pgdb.End
+	err := pgdb.InTxEnd(ctx, r.pool, &end, func(tx pgx.Tx) error {
 		for _, route := range r.routes {
 			routed, err := route(ctx, tx, events)
 			if err != nil {
@@ -212,14 +211,14 @@ func (r *Relay) hop(ctx context.Context, events []outbox.Event, safetyJobs []int
 			}
 		}
 		if len(safetyJobs) > 0 {
-			if err := dbq.New(pgdb.Queue(&end.Before)).RelayDropSafetyJobs(ctx, safetyJobs); err != nil {
+			if err := dbq.New(end.Before()).RelayDropSafetyJobs(ctx, safetyJobs); err != nil {
 				return err
 			}
 		}
-		return notify(ctx, end, dbq.RelayNotifyParams{Queues: queuesOf(jobs), Orders: changedOrders(events)})
+		return notify(ctx, &end, dbq.RelayNotifyParams{Queues: queuesOf(jobs), Orders: changedOrders(events)})
 	})
-	if err == nil && after.AfterErr != nil {
-		r.log.WarnContext(ctx, "relay: notify failed; the workers' poll will find the jobs, the watchers' the changes", "error", after.AfterErr)
+	if end.AfterErr() != nil {
+		r.log.WarnContext(ctx, "relay: notify failed; the workers' poll will find the jobs, the watchers' the changes", "error", end.AfterErr())
 	}
 	return err
 }
@@ -231,7 +230,7 @@ func notify(ctx context.Context, end *pgdb.End, p dbq.RelayNotifyParams) error {
 	if len(p.Queues) == 0 && len(p.Orders) == 0 {
 		return nil
 	}
-	return dbq.New(pgdb.Queue(&end.After)).RelayNotify(ctx, p)
+	return dbq.New(end.After()).RelayNotify(ctx, p)
 }
 
 func queuesOf(jobs []river.InsertManyParams) []string {

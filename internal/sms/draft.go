@@ -24,7 +24,7 @@ var errNoMessage = errors.New("sms: no such message")
 // newDrafts gathers the reads of jobs that run at the same time into one statement.
 func (s *Service) newDrafts() *groupcommit.Group[uuid.UUID, draft] {
 	return groupcommit.New(groupcommit.Config[uuid.UUID, draft]{
-		Interval: calm, UnderLoad: calmUnder, Retryable: pgdb.IsRetryable,
+		Interval: groupcommit.CalmInterval, UnderLoad: groupcommit.CalmUnderLoad, Retryable: pgdb.IsRetryable,
 		Flush: func(ctx context.Context, ids []uuid.UUID) ([]groupcommit.Result[draft], error) {
 			rows, err := dbq.New(s.deps.Pool).SMSMessageDrafts(ctx, ids)
 			if err != nil {

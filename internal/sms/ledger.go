@@ -45,16 +45,10 @@ type verdict struct {
 	code, detail      string
 }
 
-// The pace of what only jobs wait for, and jobs have time: as soon as there are two.
-const (
-	calm      = 20 * time.Millisecond
-	calmUnder = 2
-)
-
 // newClaims gathers claims. The result says whether it was granted: of several for one attempt one is.
 func (s *Service) newClaims() *groupcommit.Group[claim, bool] {
 	return groupcommit.New(groupcommit.Config[claim, bool]{
-		Interval: calm, UnderLoad: calmUnder, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
+		Interval: groupcommit.CalmInterval, UnderLoad: groupcommit.CalmUnderLoad, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
 		Flush: func(ctx context.Context, batch []claim) ([]groupcommit.Result[bool], error) {
 			p := dbq.SMSMessageClaimParams{Provider: s.deps.Provider.Name()}
 			for _, c := range batch {
@@ -69,7 +63,7 @@ func (s *Service) newClaims() *groupcommit.Group[claim, bool] {
 // newResults gathers verdicts. The result says whether it was written: false when the message has moved on since.
 func (s *Service) newResults() *groupcommit.Group[verdict, bool] {
 	return groupcommit.New(groupcommit.Config[verdict, bool]{
-		Interval: calm, UnderLoad: calmUnder, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
+		Interval: groupcommit.CalmInterval, UnderLoad: groupcommit.CalmUnderLoad, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
 		Flush: func(ctx context.Context, batch []verdict) ([]groupcommit.Result[bool], error) {
 			p := dbq.SMSMessageSettleParams{Now: s.now()}
 			for _, v := range batch {
@@ -89,7 +83,8 @@ func (s *Service) inTx(
 	ctx context.Context, ids []uuid.UUID, run func(*dbq.Queries) ([]uuid.UUID, error),
 ) ([]groupcommit.Result[bool], error) {
 	var changed []uuid.UUID
-	err := pgdb.InTxEnd(ctx, s.deps.Pool, func(_ pgx.Tx, end *pgdb.End) error {
+	var end pgdb.End
+	err := pgdb.InTxEnd(ctx, s.deps.Pool, &end, func(pgx.Tx) error {
 		return end.Ask(func(db pgdb.DB) (err error) { changed, err = run(dbq.New(db)); return err })
 	})
 	if err != nil {

@@ -140,12 +140,6 @@ type Service struct {
 	results *groupcommit.Group[result, struct{}]
 }
 
-// The pace of what only jobs wait for, as soon as there are two: a subscriber has its webhook before its result is written.
-const (
-	calm      = 20 * time.Millisecond
-	calmUnder = 2
-)
-
 // NewService makes the room. Close it after River has stopped.
 func NewService(cfg Config, deps Deps) (*Service, error) {
 	cfg = cfg.withDefaults()
@@ -164,10 +158,10 @@ func NewService(cfg Config, deps Deps) (*Service, error) {
 	s.sender = newSender(cfg, s.guard, deps)
 	s.gate = newGate(cfg.MaxInFlight)
 	s.reads = groupcommit.New(groupcommit.Config[uuid.UUID, letter]{
-		Flush: s.load, MaxBatch: maxReadBatch, Interval: calm, UnderLoad: calmUnder, Retryable: pgdb.IsRetryable,
+		Flush: s.load, MaxBatch: maxReadBatch, Interval: groupcommit.CalmInterval, UnderLoad: groupcommit.CalmUnderLoad, Retryable: pgdb.IsRetryable,
 	})
 	s.results = groupcommit.New(groupcommit.Config[result, struct{}]{
-		Flush: s.record, Interval: calm, UnderLoad: calmUnder, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
+		Flush: s.record, Interval: groupcommit.CalmInterval, UnderLoad: groupcommit.CalmUnderLoad, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
 	})
 	return s, nil
 }

@@ -98,10 +98,16 @@ func (b *bundle) start(t tester) *process {
 	p.relay = relay.New(b.pool, client, log, fulfillment.Enlist, p.payments.Enlist)
 	p.delivery = fulfillment.NewWorker(p.box, log, nil)
 	if b.atOnce {
-		p.payments.DeliverAtOnce(p.delivery.AtOnce)
+		p.deliverAtOnce()
 	}
 	p.healer = fulfillment.NewHealer(fulfillment.Route{}, b.pool, client, b.clock.now)
 	return p
+}
+
+func (p *process) deliverAtOnce() {
+	p.payments.DeliverAtOnce(payments.AtOnce{
+		Deliver: fulfillment.AtOnce, Delivered: p.delivery.Trace, Failed: func(_ context.Context, err error) { panic(err) },
+	})
 }
 
 func (p *process) close() {

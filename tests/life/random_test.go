@@ -47,7 +47,7 @@ func TestLivesGoAsTheModelSays(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		l := &life{seen: seen, bundle: setup(t), m: &model{shelf: map[string]*modelStock{}, atOnce: rapid.Bool().Draw(rt, "at once")}}
 		if l.atOnce = l.m.atOnce; l.atOnce {
-			l.payments.DeliverAtOnce(l.delivery.AtOnce)
+			l.deliverAtOnce()
 		}
 		for _, sku := range []string{"a", "b", "count"} {
 			s := &modelStock{card: sku != "count", available: 4}

@@ -1,0 +1,76 @@
+package payments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/vendbox/vendbox/internal/groupcommit"
+	"github.com/vendbox/vendbox/internal/ordering"
+	"github.com/vendbox/vendbox/internal/outbox"
+	"github.com/vendbox/vendbox/internal/pgdb"
+)
+
+// AtOnce delivers orders in the transaction that records their payment. The zero value leaves that to jobs.
+type AtOnce struct {
+	// Deliver completes those of a set of locked orders that the transaction has paid and that can be delivered now, in memory,
+	// and gives them; the others are left to their jobs.
+	Deliver func(ctx context.Context, tx *outbox.Tx, orders []*ordering.Order) ([]*ordering.Order, error)
+	// Delivered hears of them once it is committed.
+	Delivered func(ctx context.Context, orders []*ordering.Order)
+	// Failed hears of an error that kept a transaction from being committed with its deliveries.
+	Failed func(ctx context.Context, err error)
+}
+
+// DeliverAtOnce is to be called before the first notice.
+func (s *Service) DeliverAtOnce(atOnce AtOnce) { s.atOnce = atOnce }
+
+// flush applies notices and delivers what they pay. Money goes first: whatever is wrong with a delivery does not keep its
+// payment from being recorded.
+func (s *Service) flush(ctx context.Context, channel string, notices []Notice) ([]groupcommit.Result[Application], error) {
+	if s.atOnce.Deliver == nil {
+		return s.flushWith(ctx, channel, notices, nil)
+	}
+	var delivered []*ordering.Order
+	results, err := s.flushWith(ctx, channel, notices, func(tx *outbox.Tx, orders []*ordering.Order) (err error) {
+		delivered, err = s.deliver(ctx, tx, orders)
+		return err
+	})
+	switch {
+	case err == nil:
+		s.atOnce.Delivered(ctx, delivered)
+	case mayBeDeliverys(err):
+		s.atOnce.Failed(ctx, err)
+		return s.flushWith(ctx, channel, notices, nil)
+	}
+	return results, err
+}
+
+// deliver takes a panic for an error.
+func (s *Service) deliver(ctx context.Context, tx *outbox.Tx, orders []*ordering.Order) (delivered []*ordering.Order, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("payments: panic in a delivery: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return s.atOnce.Deliver(ctx, tx, orders)
+}
+
+// mayBeDeliverys says whether an error may go away without the delivery: all but those that have nothing to do with what a
+// transaction does.
+func mayBeDeliverys(err error) bool {
+	return !isRetryable(err) && !errors.Is(err, pgdb.ErrCommitUnknown) && !pgdb.IsUnavailable(err)
+}
+
+func isRetryable(err error) bool { return errors.Is(err, errEndedMeanwhile) || pgdb.IsRetryable(err) }
+
+func (s *Service) flushWith(
+	ctx context.Context, channel string, notices []Notice, deliver func(*outbox.Tx, []*ordering.Order) error,
+) (results []groupcommit.Result[Application], err error) {
+	err = s.box.InTx(ctx, func(tx *outbox.Tx) error {
+		results, err = apply(ctx, tx, channel, notices, deliver)
+		return err
+	})
+	return results, err
+}
