@@ -40,7 +40,7 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	if c.PublicURL == "" {
 		c.PublicURL = localURL(listener.Addr())
 		if c.Channels != "" {
-			log.WarnContext(ctx, "payment gateways are told to call back at "+c.PublicURL+", where they cannot: set --public-url")
+			log.WarnContext(ctx, "payment gateways cannot call back at this address: set --public-url", "public_url", c.PublicURL)
 		}
 	}
 	stack, err := openStack(ctx, c.Config, log, tracing, stackOptions{noFastPath: !c.FastPath})

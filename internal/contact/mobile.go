@@ -49,7 +49,8 @@ var mobilePlans = sync.OnceValue(func() map[int]*mobilePlan {
 	}
 	for _, territory := range collection.GetMetadata() {
 		code := int(territory.GetCountryCode())
-		if len(phonenumbers.GetRegionCodesForCountryCode(code)) != 1 || territory.GetId() == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY || territory.GetMobile().GetNationalNumberPattern() == "" {
+		shared := len(phonenumbers.GetRegionCodesForCountryCode(code)) != 1 || territory.GetId() == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY
+		if shared || territory.GetMobile().GetNationalNumberPattern() == "" {
 			continue
 		}
 		plans[code] = &mobilePlan{general: territory.GetGeneralDesc(), mobile: territory.GetMobile()}

@@ -56,7 +56,7 @@ func TestAPaymentIsRecordedThoughItsDeliveryFails(t *testing.T) {
 		"a panic":  func(*outbox.Tx, []*ordering.Order) error { panic("nor of this") },
 		"no table": func(*outbox.Tx, []*ordering.Order) error { return &pgconn.PgError{Severity: "ERROR", Code: "42P01"} },
 		"a statement at the end": func(tx *outbox.Tx, orders []*ordering.Order) error {
-			return dbq.New(tx.AtEnd()).CardDeliveryInsert(context.Background(), dbq.CardDeliveryInsertParams{
+			return dbq.New(tx.AtEnd()).CardDeliveryInsert(t.Context(), dbq.CardDeliveryInsertParams{
 				OrderIds: []uuid.UUID{orders[0].ID}, Lines: []int32{1}, Units: []int32{1}, CardIds: []uuid.UUID{uuid.New()}, DeliveredAt: tx.Now,
 			})
 		},

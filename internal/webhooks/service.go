@@ -158,10 +158,12 @@ func NewService(cfg Config, deps Deps) (*Service, error) {
 	s.sender = newSender(cfg, s.guard, deps)
 	s.gate = newGate(cfg.MaxInFlight)
 	s.reads = groupcommit.New(groupcommit.Config[uuid.UUID, letter]{
-		Flush: s.load, MaxBatch: maxReadBatch, Interval: groupcommit.CalmInterval, UnderLoad: groupcommit.CalmUnderLoad, Retryable: pgdb.IsRetryable,
+		Flush: s.load, MaxBatch: maxReadBatch, Interval: groupcommit.CalmInterval, UnderLoad: groupcommit.CalmUnderLoad,
+		Retryable: pgdb.IsRetryable,
 	})
 	s.results = groupcommit.New(groupcommit.Config[result, struct{}]{
-		Flush: s.record, Interval: groupcommit.CalmInterval, UnderLoad: groupcommit.CalmUnderLoad, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
+		Flush: s.record, Interval: groupcommit.CalmInterval, UnderLoad: groupcommit.CalmUnderLoad,
+		Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
 	})
 	return s, nil
 }
