@@ -167,6 +167,14 @@ join order_items i on i.order_id = o.id
 where o.status = 'processing' and i.kind = 'card' and (i.product_id = any(@product_ids::uuid[])) is true
 group by i.product_id;
 
+-- name: OrderCardsOwed :many
+-- The products of whose cards orders wait that were paid before a time.
+select distinct i.product_id
+from orders o
+join order_items i on i.order_id = o.id
+where o.status = 'processing' and o.paid_at < @paid_before::timestamptz and i.kind = 'card'
+  and (i.product_id = any(@product_ids::uuid[])) is true;
+
 -- name: OrderHeldFor :many
 -- Paid orders that wait for goods, in the order in which they were placed, without those of which it can be seen that one
 -- line's cards, or the units to be reserved for it, are not there. Each look stops where it has found enough.

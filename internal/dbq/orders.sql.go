@@ -86,6 +86,40 @@ func (q *Queries) OrderByIDs(ctx context.Context, ids []uuid.UUID) ([]OrderByIDs
 	return items, nil
 }
 
+const orderCardsOwed = `-- name: OrderCardsOwed :many
+select distinct i.product_id
+from orders o
+join order_items i on i.order_id = o.id
+where o.status = 'processing' and o.paid_at < $1::timestamptz and i.kind = 'card'
+  and (i.product_id = any($2::uuid[])) is true
+`
+
+type OrderCardsOwedParams struct {
+	PaidBefore time.Time
+	ProductIds []uuid.UUID
+}
+
+// The products of whose cards orders wait that were paid before a time.
+func (q *Queries) OrderCardsOwed(ctx context.Context, arg OrderCardsOwedParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, orderCardsOwed, arg.PaidBefore, arg.ProductIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var product_id uuid.UUID
+		if err := rows.Scan(&product_id); err != nil {
+			return nil, err
+		}
+		items = append(items, product_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const orderCardsPromised = `-- name: OrderCardsPromised :many
 select i.product_id, sum(i.quantity - i.fulfilled_quantity - i.returned_quantity)::bigint as due
 from orders o

@@ -79,7 +79,7 @@ with inserted as (
     on conflict (channel, account, event_id) do nothing
     returning 1
 )
-select expect_rows(count(*), cardinality($1::uuid[])) from inserted
+select expect_rows(count(*), cardinality($1::uuid[]), '40001') from inserted
 `
 
 type PaymentEventInsertParams struct {

@@ -2,12 +2,16 @@ package fulfillment
 
 import (
 	"context"
+	"time"
 
+	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/ordering"
 	"github.com/vendbox/vendbox/internal/outbox"
+	"github.com/vendbox/vendbox/internal/pgdb"
 	"github.com/vendbox/vendbox/internal/telemetry"
 )
 
@@ -24,7 +28,7 @@ func AtOnce(ctx context.Context, tx *outbox.Tx, orders []*ordering.Order) ([]*or
 	if len(due) == 0 {
 		return nil, nil
 	}
-	cards, err := claimAvailable(ctx, tx, wantedCards(due...))
+	cards, err := claimUnowed(ctx, tx, wantedCards(due...))
 	if err != nil {
 		return nil, err
 	}
@@ -39,6 +43,42 @@ func AtOnce(ctx context.Context, tx *outbox.Tx, orders []*ordering.Order) ([]*or
 		delivered = append(delivered, order)
 	}
 	return delivered, h.save(ctx, tx)
+}
+
+const (
+	// mayWait is how long a payment waits at most for a lock that its delivery meets: somebody may be making an index on cards.
+	mayWait = "500ms"
+	// longWaiting is since when an order has been paid that was on hold: a job gets to the others sooner.
+	longWaiting = 2 * time.Second
+)
+
+// claimUnowed claims cards, but for products whose next ones are owed to orders that have waited for them: those were released
+// when the cards came, and whoever pays in the moment before their jobs run has to stand behind them.
+func claimUnowed(ctx context.Context, tx *outbox.Tx, wanted map[uuid.UUID]int64) (*shelf, error) {
+	if len(wanted) == 0 {
+		return newShelf(), nil
+	}
+	p := cardsWanted(tx, wanted)
+	var rows []dbq.CardClaimRow
+	var owed []uuid.UUID
+	err := pgdb.Together(ctx, tx,
+		func(db pgdb.DB) error { _, err := db.Exec(ctx, "set local lock_timeout = '"+mayWait+"'"); return err },
+		func(db pgdb.DB) (err error) {
+			owed, err = dbq.New(db).OrderCardsOwed(ctx, dbq.OrderCardsOwedParams{
+				PaidBefore: tx.Now.Add(-longWaiting), ProductIds: p.ProductIds,
+			})
+			return err
+		},
+		func(db pgdb.DB) (err error) { rows, err = dbq.New(db).CardClaim(ctx, p); return err })
+	if err != nil {
+		return nil, err
+	}
+	s := newShelf()
+	s.put(rows)
+	for _, product := range owed {
+		delete(s.cards, product)
+	}
+	return s, nil
 }
 
 // Trace puts deliveries at once into their orders' traces, as jobs would have.

@@ -18,35 +18,38 @@ type shelf struct {
 	contended map[uuid.UUID]bool
 }
 
-// claim locks as many available cards as the orders need, and finds out why there are less.
-func claim(ctx context.Context, tx *outbox.Tx, orders []*ordering.Order) (*shelf, error) {
-	wanted := wantedCards(orders...)
-	s, err := claimAvailable(ctx, tx, wanted)
-	if err != nil {
-		return nil, err
-	}
-	return s, s.findContended(ctx, dbq.New(tx), wanted, tx)
+func newShelf() *shelf {
+	return &shelf{cards: map[uuid.UUID][]uuid.UUID{}, contended: map[uuid.UUID]bool{}}
 }
 
-// claimAvailable locks as many available cards as are wanted, all products in one statement.
-func claimAvailable(ctx context.Context, tx *outbox.Tx, wanted map[uuid.UUID]int64) (*shelf, error) {
-	s := &shelf{cards: map[uuid.UUID][]uuid.UUID{}, contended: map[uuid.UUID]bool{}}
+// claim locks as many available cards as the orders need, all products in one statement, and finds out why there are less.
+func claim(ctx context.Context, tx *outbox.Tx, orders []*ordering.Order) (*shelf, error) {
+	s, wanted := newShelf(), wantedCards(orders...)
 	if len(wanted) == 0 {
 		return s, nil
 	}
+	q := dbq.New(tx)
+	rows, err := q.CardClaim(ctx, cardsWanted(tx, wanted))
+	if err != nil {
+		return nil, err
+	}
+	s.put(rows)
+	return s, s.findContended(ctx, q, wanted, tx)
+}
+
+func cardsWanted(tx *outbox.Tx, wanted map[uuid.UUID]int64) dbq.CardClaimParams {
 	p := dbq.CardClaimParams{Now: tx.Now}
 	for productID, quantity := range wanted {
 		p.ProductIds = append(p.ProductIds, productID)
 		p.Quantities = append(p.Quantities, quantity)
 	}
-	rows, err := dbq.New(tx).CardClaim(ctx, p)
-	if err != nil {
-		return nil, err
-	}
+	return p
+}
+
+func (s *shelf) put(rows []dbq.CardClaimRow) {
 	for _, row := range rows {
 		s.cards[row.ProductID] = append(s.cards[row.ProductID], row.ID)
 	}
-	return s, nil
 }
 
 func (s *shelf) findContended(ctx context.Context, q *dbq.Queries, wanted map[uuid.UUID]int64, tx *outbox.Tx) error {

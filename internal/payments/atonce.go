@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/vendbox/vendbox/internal/groupcommit"
 	"github.com/vendbox/vendbox/internal/ordering"
@@ -42,6 +43,8 @@ func (s *Service) flush(ctx context.Context, channel string, notices []Notice) (
 		s.atOnce.Delivered(ctx, delivered)
 	case mayBeDeliverys(err):
 		s.atOnce.Failed(ctx, err)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withoutDelivery) // the first try may have used all of ctx
+		defer cancel()
 		return s.flushWith(ctx, channel, notices, nil)
 	}
 	return results, err
@@ -57,10 +60,13 @@ func (s *Service) deliver(ctx context.Context, tx *outbox.Tx, orders []*ordering
 	return s.atOnce.Deliver(ctx, tx, orders)
 }
 
-// mayBeDeliverys says whether an error may go away without the delivery: all but those that have nothing to do with what a
-// transaction does.
+// withoutDelivery is how long the second try may take.
+const withoutDelivery = 15 * time.Second
+
+// mayBeDeliverys says whether an error may go away without the delivery: all but those that certainly have nothing to do with
+// it.
 func mayBeDeliverys(err error) bool {
-	return !isRetryable(err) && !errors.Is(err, pgdb.ErrCommitUnknown) && !pgdb.IsUnavailable(err)
+	return !errors.Is(err, errEndedMeanwhile) && !errors.Is(err, pgdb.ErrCommitUnknown) && !pgdb.IsUnavailable(err)
 }
 
 func isRetryable(err error) bool { return errors.Is(err, errEndedMeanwhile) || pgdb.IsRetryable(err) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -19,8 +20,8 @@ type End struct {
 // InTxEnd is InTx for a transaction that knows what it ends with: fn adds that to end. BEGIN travels with the first statement
 // and COMMIT with the last ones, so that it may take as little as one round trip.
 //
-// The last trip is not ended by ctx, but by 15 s of its own. A connection that breaks in it leaves ErrCommitUnknown, whatever
-// the server had reached by then.
+// The last trip is not abandoned when ctx ends: it has 15 s, and not more than 5 s after ctx's deadline. A connection that breaks
+// in it leaves ErrCommitUnknown, whatever the server had reached by then.
 func InTxEnd(ctx context.Context, pool *pgxpool.Pool, end *End, fn func(tx pgx.Tx) error) error {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
@@ -60,17 +61,25 @@ func (end *End) isEmpty() bool { return end.before.Len()+end.after.Len() == 0 }
 
 // commit sends everything in one go. The server answers in order and does nothing after a statement that has failed: its
 // error for one of those before means that the COMMIT was not reached.
-func (end *End) commit(ctx context.Context, tx pgx.Tx) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+func (end *End) commit(ctx context.Context, tx pgx.Tx) (err error) {
+	ctx, cancel := lastTrip(ctx)
 	defer cancel()
 	conn := tx.Conn().PgConn()
+	if conn.IsClosed() {
+		return errBrokenBefore
+	}
 	delete(conn.CustomData(), notReplicated)
 	var all pgx.Batch
 	all.QueuedQueries = append(all.QueuedQueries, end.before.QueuedQueries...)
 	all.Queue("commit")
 	all.QueuedQueries = append(all.QueuedQueries, end.after.QueuedQueries...)
 	results := tx.SendBatch(ctx, &all)
-	defer func() { _ = results.Close() }() // an error of it is known by then, or is the connection's, which the pool sees
+	defer func() {
+		// An error of the closing is known by then, or is that of the commit of what came after, or the connection's.
+		if closing := results.Close(); err == nil && end.afterErr == nil {
+			end.afterErr = closing
+		}
+	}()
 	if err := read(results, end.before.QueuedQueries); err != nil {
 		if isBeforeCommit(err) {
 			return err
@@ -95,7 +104,18 @@ func isBeforeCommit(err error) bool {
 		return true
 	}
 	_, unsent := errors.AsType[pgx.ErrPreprocessingBatch](err)
-	return unsent || pgconn.SafeToRetry(err)
+	return unsent || neverSent(err)
+}
+
+// lastTripGrace is what the last trip has at least.
+const lastTripGrace = 5 * time.Second
+
+func lastTrip(ctx context.Context) (context.Context, context.CancelFunc) {
+	limit := commitTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = min(limit, max(time.Until(deadline), 0)+lastTripGrace)
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), limit)
 }
 
 // read reads the results of statements, until one is an error.

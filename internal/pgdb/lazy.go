@@ -12,6 +12,7 @@ import (
 type lazyTx struct {
 	conn *pgx.Conn
 	tx   pgx.Tx // nil until the first statement
+	err  error  // of a BEGIN by itself
 }
 
 // SendBatch sends b, behind the BEGIN if there was none yet.
@@ -75,11 +76,11 @@ func (l *lazyTx) Exec(ctx context.Context, sql string, args ...any) (pgconn.Comm
 }
 
 // begin begins the transaction for what cannot bring the BEGIN along.
-func (l *lazyTx) begin(ctx context.Context) (err error) {
+func (l *lazyTx) begin(ctx context.Context) error {
 	if l.tx == nil {
-		l.tx, err = l.conn.Begin(ctx)
+		l.tx, l.err = l.conn.Begin(ctx)
 	}
-	return err
+	return l.err
 }
 
 // Begin makes a savepoint.
@@ -115,7 +116,7 @@ func (l *lazyTx) Conn() *pgx.Conn { return l.conn }
 // Commit commits what was begun.
 func (l *lazyTx) Commit(ctx context.Context) error {
 	if l.tx == nil {
-		return nil
+		return l.err
 	}
 	return l.tx.Commit(ctx)
 }

@@ -76,6 +76,9 @@ func commit(ctx context.Context, tx pgx.Tx) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
 	conn := tx.Conn().PgConn()
+	if conn.IsClosed() {
+		return errBrokenBefore
+	}
 	delete(conn.CustomData(), notReplicated)
 	return outcome(conn, tx.Commit(ctx))
 }
@@ -98,11 +101,20 @@ func outcome(conn *pgconn.PgConn, err error) error {
 // refused says whether a failed COMMIT certainly left nothing behind: the server rolled back, or never saw it. A FATAL
 // answer is not certain, since a session can be ended while it waits for its standby.
 func refused(err error) bool {
-	if errors.Is(err, pgx.ErrTxCommitRollback) || errors.Is(err, pgx.ErrTxClosed) || pgconn.SafeToRetry(err) {
+	if errors.Is(err, pgx.ErrTxCommitRollback) || errors.Is(err, pgx.ErrTxClosed) || neverSent(err) {
 		return true
 	}
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && severity(pgErr) == "ERROR"
+}
+
+// errBrokenBefore is certain: the server rolls back what it has no COMMIT of.
+var errBrokenBefore = errors.New("commit: the connection was broken before")
+
+// neverSent says whether a statement certainly never left. pgx says so of a closed connection too, also where that broke while
+// the answer was awaited.
+func neverSent(err error) bool {
+	return pgconn.SafeToRetry(err) && !errors.Is(err, pgconn.ErrConnClosed)
 }
 
 // severity prefers the field that is not translated.

@@ -98,15 +98,21 @@ func (b *bundle) start(t tester) *process {
 	p.relay = relay.New(b.pool, client, log, fulfillment.Enlist, p.payments.Enlist)
 	p.delivery = fulfillment.NewWorker(p.box, log, nil)
 	if b.atOnce {
-		p.deliverAtOnce()
+		p.deliverAtOnce(nil)
 	}
 	p.healer = fulfillment.NewHealer(fulfillment.Route{}, b.pool, client, b.clock.now)
 	return p
 }
 
-func (p *process) deliverAtOnce() {
+// deliverAtOnce has cards come with their payment; failed, unless nil, collects why some did not.
+func (p *process) deliverAtOnce(failed *[]error) {
 	p.payments.DeliverAtOnce(payments.AtOnce{
-		Deliver: fulfillment.AtOnce, Delivered: p.delivery.Trace, Failed: func(_ context.Context, err error) { panic(err) },
+		Deliver: fulfillment.AtOnce, Delivered: p.delivery.Trace, Failed: func(_ context.Context, err error) {
+			if failed == nil {
+				panic(err)
+			}
+			*failed = append(*failed, err)
+		},
 	})
 }
 

@@ -46,6 +46,7 @@ type modelOrder struct {
 	Refunded  int64
 	Sequence  int
 	Expires   time.Time
+	Paid      time.Time
 }
 
 type modelAttempt struct {
@@ -154,17 +155,30 @@ func (m *model) notice(a *modelAttempt, amount int64, eventID string, now time.T
 		return payments.SecondPayment
 	}
 	a.succeeded, a.pending = true, false
-	return m.pay(o)
+	return m.pay(o, now)
 }
 
-func (m *model) pay(o *modelOrder) payments.Outcome {
+func (m *model) pay(o *modelOrder, now time.Time) payments.Outcome {
 	outcome := m.markPaid(o)
-	if m.atOnce && o.Status == ordering.Processing && m.hasCards(o.wants()) {
+	o.Paid = now
+	if m.atOnce && o.Status == ordering.Processing && m.hasCards(o.wants()) && !m.owesBefore(o) {
 		m.deliver(o)
 		return outcome
 	}
 	m.queue = append(m.queue, o)
 	return outcome
+}
+
+// owesBefore says whether an order that has waited for longer will get cards that this one wants.
+func (m *model) owesBefore(o *modelOrder) bool {
+	return slices.ContainsFunc(m.orders, func(other *modelOrder) bool {
+		return other.Status == ordering.Processing && other.Paid.Before(o.Paid.Add(-2*time.Second)) &&
+			slices.ContainsFunc(o.Items, func(item modelItem) bool { return m.shelf[item.SKU].card && other.has(item.SKU) })
+	})
+}
+
+func (o *modelOrder) has(sku string) bool {
+	return slices.ContainsFunc(o.Items, func(item modelItem) bool { return item.SKU == sku })
 }
 
 func (m *model) deliver(o *modelOrder) {

@@ -47,7 +47,7 @@ func TestLivesGoAsTheModelSays(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		l := &life{seen: seen, bundle: setup(t), m: &model{shelf: map[string]*modelStock{}, atOnce: rapid.Bool().Draw(rt, "at once")}}
 		if l.atOnce = l.m.atOnce; l.atOnce {
-			l.deliverAtOnce()
+			l.deliverAtOnce(nil)
 		}
 		for _, sku := range []string{"a", "b", "count"} {
 			s := &modelStock{card: sku != "count", available: 4}
@@ -306,7 +306,7 @@ func (l *life) compare(rt *rapid.T) {
 func asModel(o *ordering.Order) modelOrder {
 	m := modelOrder{
 		ID: o.ID, Status: o.Status, Payment: o.PaymentStatus, Units: o.FulfillmentStatus, Hold: o.HoldReason, Exception: o.ExceptionCode,
-		Total: o.Total, Refunded: o.RefundedAmount, Sequence: o.Sequence, Expires: o.ExpiresAt.UTC(),
+		Total: o.Total, Refunded: o.RefundedAmount, Sequence: o.Sequence, Expires: o.ExpiresAt.UTC(), Paid: o.PaidAt.UTC(),
 	}
 	for _, item := range o.Items {
 		m.Items = append(m.Items, modelItem{item.SKU, item.Quantity, item.FulfilledQuantity, item.RefundedQuantity, item.ReturnedQuantity})
