@@ -96,6 +96,9 @@ func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database URL: %w", err)
 	}
+	if mode := pc.ConnConfig.DefaultQueryExecMode; mode == pgx.QueryExecModeExec || mode == pgx.QueryExecModeSimpleProtocol {
+		return nil, fmt.Errorf("database URL: default_query_exec_mode %q cannot send lists of ids: use cache_describe", mode)
+	}
 	cfg.apply(pc.ConnConfig)
 	if cfg.MaxConns > 0 {
 		pc.MaxConns = cfg.MaxConns

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
@@ -54,6 +55,29 @@ func TestOpenRefusesBadConfig(t *testing.T) {
 	require.ErrorContains(t, err, "no database URL")
 	require.ErrorContains(t, err, `schema "No"`)
 	require.ErrorContains(t, err, "max conns -1", "every problem at once")
+}
+
+// Behind an old pgbouncer there are no prepared statements. The modes without them that cannot send []uuid.UUID are refused;
+// the one that can, does.
+func TestOpenKnowsTheModesWithoutPreparedStatements(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewDB(t)
+	for _, mode := range []string{"exec", "simple_protocol"} {
+		_, err := pgdb.Open(t.Context(), pgdb.Config{URL: db.URL + "&default_query_exec_mode=" + mode})
+		require.ErrorContains(t, err, "use cache_describe", mode)
+	}
+	pool, err := pgdb.Open(t.Context(), pgdb.Config{URL: db.URL + "&default_query_exec_mode=cache_describe"})
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	ids := []uuid.UUID{uuid.New(), uuid.New()}
+	var back []uuid.UUID
+	require.NoError(t, pgdb.InTx(t.Context(), pool, func(tx pgx.Tx) error {
+		return tx.QueryRow(t.Context(), `select $1::uuid[]`, ids).Scan(&back)
+	}))
+	require.Equal(t, ids, back)
+	var prepared int
+	require.NoError(t, pool.QueryRow(t.Context(), `select count(*) from pg_prepared_statements`).Scan(&prepared))
+	require.Zero(t, prepared)
 }
 
 func TestOpenDoesNotPrintThePassword(t *testing.T) {
