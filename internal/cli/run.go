@@ -26,10 +26,11 @@ import (
 )
 
 // River's pace. MaxWorkers / fetchCooldown is the ceiling of a queue's throughput; the short poll covers a NOTIFY that
-// was lost or came before its jobs could be seen.
+// was lost or came before its jobs could be seen. For cards a buyer waits; other jobs are fetched more at a time.
 const (
-	fetchCooldown = 20 * time.Millisecond
-	fetchPoll     = 100 * time.Millisecond
+	fetchCooldown      = 20 * time.Millisecond
+	fetchCooldownCards = 2 * time.Millisecond
+	fetchPoll          = 100 * time.Millisecond
 	// rescueAfter is above the timeout of every delivery: at most 150 s (SMS), 80 s (webhooks), 180 s (relay), 45 s (cards).
 	// River spares a job of a longer timeout, as some of upkeep's have, until that is over. Jobs of a dead process come
 	// back much sooner, by upkeep's heartbeats, and those whose fetch was lost by its roster.
@@ -180,7 +181,7 @@ var queueNames = []string{relay.Queue, fulfillment.Queue, sms.Queue, webhooks.Qu
 func (s *stack) queues() map[string]river.QueueConfig {
 	queues := map[string]river.QueueConfig{
 		relay.Queue:       {MaxWorkers: s.cfg.RelayWorkers},
-		fulfillment.Queue: {MaxWorkers: s.cfg.CardWorkers},
+		fulfillment.Queue: {MaxWorkers: s.cfg.CardWorkers, FetchCooldown: fetchCooldownCards},
 		sms.Queue:         {MaxWorkers: s.cfg.SMSWorkers},
 		webhooks.Queue:    {MaxWorkers: s.cfg.WebhookWorkers},
 		payments.Queue:    {MaxWorkers: s.cfg.PaymentWorkers},

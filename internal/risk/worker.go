@@ -58,7 +58,7 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	span.SetAttributes(attribute.String("vendbox.decision", string(v.decision)), attribute.StringSlice("vendbox.risk.rules", v.rules))
 	s.metrics.assessed(ctx, v)
 	if v.decision == DecisionHold || v.scorer.Outcome == ScorerFailed {
-		s.log.InfoContext(ctx, "risk: order assessed", "order_id", v.orderID, "decision", v.decision, "rules", v.rules,
+		s.log.WarnContext(ctx, "risk: order assessed", "order_id", v.orderID, "decision", v.decision, "rules", v.rules,
 			"scorer", v.scorer.Outcome, "scorer_reason", v.scorer.Reason)
 	}
 	return nil
