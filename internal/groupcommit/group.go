@@ -191,7 +191,7 @@ func (g *Group[P, R]) add(param P) *call[P, R] {
 }
 
 // longQueue is how many calls wait for a committer when another one that is idle takes over.
-const longQueue = 32
+const longQueue = 64
 
 // takeFor is a committer's take: from its own shard, or from one whose queue is long.
 func (g *Group[P, R]) takeFor(committer int) []*call[P, R] {

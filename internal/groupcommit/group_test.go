@@ -226,11 +226,11 @@ func TestAMissingResultIsAnError(t *testing.T) {
 	require.ErrorContains(t, err, "0 results for 1 members")
 }
 
-// All calls are the first committer's, who is at work: below 32 they wait for it, and then the other takes them over.
+// All calls are the first committer's, who is at work: below 64 they wait for it, and then the other takes them over.
 func TestAnIdleCommitterTakesOverALongQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const long = 32
+		const long = 64
 		d := &double{gate: make(chan struct{}), entered: make(chan struct{}, 3)}
 		g := groupcommit.New(groupcommit.Config[int, int]{Flush: d.flush, Committers: 2, Interval: -1})
 		defer g.Close()
