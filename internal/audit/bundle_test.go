@@ -133,7 +133,7 @@ func (b *bundle) notice(t *testing.T, paymentID uuid.UUID, amount ordering.Money
 		results, err := payments.Apply(t.Context(), tx, "sandbox", []payments.Notice{{
 			EventID: paymentID.String(), Type: payments.TypeSucceeded, Account: "default", PaymentID: paymentID, Amount: amount,
 			OccurredAt: tx.Now, Body: []byte(`{}`),
-		}})
+		}}, nil)
 		if err == nil {
 			outcome = results[0].Value.Outcome
 		}

@@ -101,8 +101,8 @@ func (c Config[P, R]) withDefaults() Config[P, R] {
 	return c
 }
 
-// The pace of what only jobs wait for, and jobs have time: as soon as there are two, batches begin at intervals. Jobs come
-// six at a time, and a statement for six rows costs the database a third more a row than one for sixteen.
+// The pace of what only jobs wait for, and jobs have time: as soon as there are two, batches begin at intervals. Else they come
+// six at a time, and each statement costs something whatever the number of its rows.
 const (
 	CalmInterval  = 20 * time.Millisecond
 	CalmUnderLoad = 2

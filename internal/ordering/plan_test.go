@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/ordering"
 	"github.com/vendbox/vendbox/internal/pgtest"
 )
@@ -137,7 +138,26 @@ func TestSearchesHaveIndexes(t *testing.T) {
 			seen.Buffers(), b.median(t, c.p).Seconds()*1000)
 	}
 	t.Logf("%d orders\n| search | along | found | statements | buffers | ms |\n|---|---|---|---|---|---|\n%s", n, table.String())
+	b.owed(t, explained)
 	b.rareSearch(t, n/2)
+}
+
+// owed is asked in each transaction that pays: it looks at the few orders in progress, and not at all of a hot product.
+func (b *bundle) owed(t *testing.T, explained *pgtest.Explainer) {
+	t.Helper()
+	var hot uuid.UUID
+	require.NoError(t, b.pool.QueryRow(t.Context(), `select id from products where sku = 'sku-0'`).Scan(&hot))
+	_, err := b.pool.Exec(t.Context(), `update orders set status = 'processing', completed_at = null, fulfillment_status = 'unfulfilled'
+		where id = (select o.id from orders o join order_items i on i.order_id = o.id where i.sku = 'sku-0' and o.status = 'completed' limit 1)`)
+	require.NoError(t, err)
+	products, err := dbq.New(explained).OrderCardsOwed(t.Context(), dbq.OrderCardsOwedParams{
+		PaidBefore: time.Now().Add(time.Minute), ProductIds: []uuid.UUID{hot},
+	})
+	require.NoError(t, err)
+	require.Equal(t, []uuid.UUID{hot}, products)
+	seen := explained.Plans()
+	require.Contains(t, fmt.Sprint(seen), "orders_status")
+	require.Less(t, seen.Buffers(), 100, "%v", seen)
 }
 
 // rareSearch makes the oldest order of the hot product the only canceled one. Finding it takes several calls, each of

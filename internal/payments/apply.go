@@ -47,13 +47,10 @@ type Application struct {
 }
 
 // Apply records verified notices of one channel and applies those that succeeded: each once, however often and however
-// many at a time it comes. Orders are locked before payments. A notice never moves an order's status backwards.
-func Apply(ctx context.Context, tx *outbox.Tx, channel string, notices []Notice) ([]groupcommit.Result[Application], error) {
-	return apply(ctx, tx, channel, notices, nil)
-}
-
-func apply(
-	ctx context.Context, tx *outbox.Tx, channel string, notices []Notice, deliver func(*outbox.Tx, []*ordering.Order) error,
+// many at a time it comes. Orders are locked before payments. A notice never moves an order's status backwards. deliver, unless
+// nil, is given the orders that were changed before they are saved.
+func Apply(
+	ctx context.Context, tx *outbox.Tx, channel string, notices []Notice, deliver Deliver,
 ) ([]groupcommit.Result[Application], error) {
 	b := &application{
 		channel: channel, tx: tx, deliver: deliver, q: dbq.New(tx), known: map[noticeKey]Application{},
@@ -73,10 +70,13 @@ func apply(
 	return results, b.save(ctx)
 }
 
+// Deliver may complete locked orders, in memory.
+type Deliver func(tx *outbox.Tx, orders []*ordering.Order) error
+
 // application is the state of one Apply: everything it locked, and what it will write.
 type application struct {
 	channel  string
-	deliver  func(*outbox.Tx, []*ordering.Order) error // nil: jobs do
+	deliver  Deliver // nil: jobs do
 	tx       *outbox.Tx
 	q        *dbq.Queries
 	known    map[noticeKey]Application // in the inbox already, or earlier in this batch

@@ -20,7 +20,7 @@ type AtOnce struct {
 	Deliver func(ctx context.Context, tx *outbox.Tx, orders []*ordering.Order) ([]*ordering.Order, error)
 	// Delivered hears of them once it is committed.
 	Delivered func(ctx context.Context, orders []*ordering.Order)
-	// Failed hears of an error that kept a transaction from being committed with its deliveries.
+	// Failed hears why payments were recorded without their deliveries, once they are.
 	Failed func(ctx context.Context, err error)
 }
 
@@ -42,10 +42,12 @@ func (s *Service) flush(ctx context.Context, channel string, notices []Notice) (
 	case err == nil:
 		s.atOnce.Delivered(ctx, delivered)
 	case mayBeDeliverys(err):
-		s.atOnce.Failed(ctx, err)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withoutDelivery) // the first try may have used all of ctx
 		defer cancel()
-		return s.flushWith(ctx, channel, notices, nil)
+		why := err
+		if results, err = s.flushWith(ctx, channel, notices, nil); err == nil {
+			s.atOnce.Failed(ctx, why)
+		}
 	}
 	return results, err
 }
@@ -72,10 +74,10 @@ func mayBeDeliverys(err error) bool {
 func isRetryable(err error) bool { return errors.Is(err, errEndedMeanwhile) || pgdb.IsRetryable(err) }
 
 func (s *Service) flushWith(
-	ctx context.Context, channel string, notices []Notice, deliver func(*outbox.Tx, []*ordering.Order) error,
+	ctx context.Context, channel string, notices []Notice, deliver Deliver,
 ) (results []groupcommit.Result[Application], err error) {
 	err = s.box.InTx(ctx, func(tx *outbox.Tx) error {
-		results, err = apply(ctx, tx, channel, notices, deliver)
+		results, err = Apply(ctx, tx, channel, notices, deliver)
 		return err
 	})
 	return results, err

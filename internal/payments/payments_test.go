@@ -240,7 +240,7 @@ func TestOneBatchMayHoldSeveralNoticesOfOneOrder(t *testing.T) {
 	require.NoError(t, b.box.InTx(t.Context(), func(tx *outbox.Tx) error {
 		results, err := payments.Apply(t.Context(), tx, "sandbox", []payments.Notice{
 			money(999, "e1"), money(1000, "e2"), money(1000, "e2"), money(1000, "e3"),
-		})
+		}, nil)
 		for _, r := range results {
 			outcomes = append(outcomes, r.Value.Outcome)
 		}

@@ -42,18 +42,11 @@ func Together(ctx context.Context, db Batcher, asks ...func(db DB) error) error 
 	results := db.SendBatch(ctx, &heard.batch)
 	for _, ask := range asked {
 		if err := ask(answering{results: results}); err != nil {
-			return errors.Join(err, ignoreSame(results.Close(), err))
+			_ = results.Close() // its error is this one, or the connection's, which the pool sees
+			return err
 		}
 	}
 	return results.Close()
-}
-
-// ignoreSame keeps an error from being told twice.
-func ignoreSame(err, told error) error {
-	if errors.Is(told, err) {
-		return nil
-	}
-	return err
 }
 
 var (

@@ -168,7 +168,7 @@ func (b *bundle) pay(id uuid.UUID) payments.Outcome {
 		results, err := payments.Apply(b.t.Context(), tx, "sandbox", []payments.Notice{{
 			EventID: uuid.NewString(), Type: payments.TypeSucceeded, Account: "default", PaymentID: payment,
 			Amount: ordering.Money{Amount: order.Total, Currency: order.Currency}, OccurredAt: tx.Now, Body: []byte(`{}`),
-		}})
+		}}, nil)
 		if err == nil {
 			outcome = results[0].Value.Outcome
 		}

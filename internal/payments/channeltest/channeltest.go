@@ -179,7 +179,7 @@ func (b *bundle) requireUntouched(t *testing.T, attempt payments.Attempt) {
 func (b *bundle) apply(ctx context.Context, notice payments.Notice) (outcome payments.Outcome, err error) {
 	err = b.box.InTx(ctx, func(tx *outbox.Tx) error {
 		var results []groupcommit.Result[payments.Application]
-		if results, err = payments.Apply(ctx, tx, b.Channel.Name(), []payments.Notice{notice}); err != nil {
+		if results, err = payments.Apply(ctx, tx, b.Channel.Name(), []payments.Notice{notice}, nil); err != nil {
 			return err
 		}
 		outcome = results[0].Value.Outcome
