@@ -65,6 +65,7 @@ type line struct {
 	Quantity int
 	Price    string // of all of it
 	Each     string // of one, where there are more
+	Refunded string // how many of them were, "" for none
 }
 
 // cardGroup is the codes of one line.
@@ -83,7 +84,7 @@ func (p *Pages) buyerPage(v *visit, order *ordering.Order, cards []ordering.Card
 		page.Watch = v.root + "../v1/orders/" + order.ID.String() + "/watch?access_token=" + token
 		page.Refresh = len(cards) == 0
 	}
-	if page.State.key == "waiting" {
+	if page.State.key == "waiting" || page.State.key == "waiting_again" {
 		page.Left = leftText(order.ExpiresAt.Sub(now), page.Lang)
 	}
 	page.Steps = page.stepsOf(order)
@@ -95,6 +96,9 @@ func (p *Pages) buyerPage(v *visit, order *ordering.Order, cards []ordering.Card
 		l := line{Name: item.Name, Quantity: item.Quantity, Price: moneyText(item.UnitPrice*int64(item.Quantity), order.Currency, page.Lang)}
 		if item.Quantity > 1 {
 			l.Each = fmt.Sprintf(page.T("each"), moneyText(item.UnitPrice, order.Currency, page.Lang))
+		}
+		if item.RefundedQuantity > 0 {
+			l.Refunded = fmt.Sprintf(page.T("units_refunded"), item.RefundedQuantity)
 		}
 		page.Lines = append(page.Lines, l)
 	}

@@ -306,6 +306,8 @@ func TestEveryStateHasItsOwnText(t *testing.T) {
 		{"canceled", "unpaid", "", "", "Canceled"},
 		{"expired", "unpaid", "", "", "Expired"},
 		{"expired", "unpaid", "", "late_payment", "came too late"},
+		{"canceled", "unpaid", "", "wrong_amount", "the amount did not match"},
+		{"pending_payment", "unpaid", "", "wrong_amount", "Please pay the full amount"},
 		{"canceled", "refunded", "", "", "Refunded"},
 	} {
 		_, err := b.pool.Exec(t.Context(), `update orders set status = $2, payment_status = $3, hold_reason = nullif($4, ''),
@@ -318,4 +320,8 @@ func TestEveryStateHasItsOwnText(t *testing.T) {
 		require.Empty(t, seen[title], "a text of its own")
 		seen[title] = c.want
 	}
+	_, err := b.pool.Exec(t.Context(), `update orders set status = 'on_hold', hold_reason = 'wrong_amount', payment_status = 'paid',
+		paid_amount = total_amount where id = $1`, id)
+	require.NoError(t, err)
+	require.NotContains(t, b.do("GET", path).text, "of another amount", "the right one has come as well")
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vendbox/vendbox/internal/money"
 	"github.com/vendbox/vendbox/internal/ordering"
+	"github.com/vendbox/vendbox/internal/payments"
 )
 
 // textsJSON has every word that the pages say: the states of an order, each with a headline, what it means and what the
@@ -61,33 +62,56 @@ func stateIn(key, lang string) state {
 // stateOf says which of the states in texts.json an order is in.
 func stateOf(o *ordering.Order, now time.Time) string {
 	if o.PaymentStatus == ordering.Refunded {
-		return "refunded"
+		return refundedState(o)
 	}
 	switch o.Status {
 	case ordering.PendingPayment:
-		if now.Before(o.ExpiresAt) {
-			return "waiting"
-		}
-		return "overdue"
+		return waitingState(o, now)
 	case ordering.OnHold:
-		return heldState(o.HoldReason)
+		return heldState(o)
 	case ordering.Processing:
 		return "preparing"
 	case ordering.Completed:
 		return completedState(o)
 	case ordering.Canceled, ordering.Expired:
-		if o.PaymentStatus != ordering.Unpaid || o.ExceptionCode != "" {
-			return "paid_late" // money has come for an order that was over
-		}
-		return string(o.Status)
+		return endedState(o)
 	}
 	return "held_review"
 }
 
-func heldState(reason string) string {
-	switch reason {
+func refundedState(o *ordering.Order) string {
+	if o.FulfillmentStatus == ordering.Unfulfilled {
+		return "refunded_unused"
+	}
+	return "refunded"
+}
+
+func waitingState(o *ordering.Order, now time.Time) string {
+	switch {
+	case !now.Before(o.ExpiresAt):
+		return "overdue"
+	case o.ExceptionCode != "":
+		return "waiting_again" // somebody has released it, and the payment in doubt does not count
+	}
+	return "waiting"
+}
+
+func endedState(o *ordering.Order) string {
+	switch {
+	case o.ExceptionCode == string(payments.WrongAmount):
+		return "closed_amount"
+	case o.PaymentStatus != ordering.Unpaid || o.ExceptionCode != "":
+		return "paid_late" // money has come for an order that was over
+	}
+	return string(o.Status)
+}
+
+func heldState(o *ordering.Order) string {
+	switch o.HoldReason {
 	case ordering.HoldWrongAmount:
-		return "held_amount"
+		if o.PaymentStatus == ordering.Unpaid {
+			return "held_amount"
+		} // else the right amount has come as well
 	case ordering.HoldCardShortage:
 		return "held_shortage"
 	case ordering.HoldLateNoStock:

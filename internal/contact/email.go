@@ -65,6 +65,10 @@ func errEmail() error { return fault.New(fault.Invalid, "email_invalid") }
 // Address gives the address itself, or "" for none.
 func (e Email) Address() string { return e.address }
 
+// Folded is the address in lower case: to find and to count by. Hosts that tell a@b and A@b apart are as good as unknown, and
+// people, above all those on a blocklist, write theirs either way.
+func (e Email) Folded() string { return strings.ToLower(e.address) }
+
 // IsZero reports whether there is no address.
 func (e Email) IsZero() bool { return e.address == "" }
 

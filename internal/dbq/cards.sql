@@ -1,8 +1,34 @@
 -- name: CardCountGone :one
 select count(*) filter (where state = 'delivered') as delivered,
-       count(*) filter (where state = 'revoked') as revoked
+       count(*) filter (where state = 'revoked') as revoked,
+       count(*) filter (where state = 'disabled') as disabled
 from cards
 where product_id = @product_id and state <> 'available';
+
+-- name: CardProductsWithExpired :many
+-- The products with an expired card on the shelf and something available: a look into each product's own cards_claim.
+select s.product_id
+from stock s
+cross join lateral (
+    select c.expires_at
+    from cards c
+    where c.product_id = s.product_id and c.state = 'available'
+    order by c.expires_at nulls last, c.id
+    limit 1
+) as first
+where s.available > 0 and first.expires_at <= @now::timestamptz;
+
+-- name: CardDisableExpired :execrows
+-- Those that another transaction is claiming are passed over.
+update cards
+set state = 'disabled'
+where id in (
+    select c.id
+    from cards c
+    where c.product_id = @product_id and c.state = 'available' and c.expires_at <= @now::timestamptz
+    order by c.expires_at, c.id
+    limit @max_rows
+    for update skip locked);
 
 -- name: CardInsertStaged :execrows
 -- The first line of each code becomes a card, unless the product has that code already, in whatever state. In the order

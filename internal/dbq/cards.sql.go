@@ -7,13 +7,15 @@ package dbq
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 )
 
 const cardCountGone = `-- name: CardCountGone :one
 select count(*) filter (where state = 'delivered') as delivered,
-       count(*) filter (where state = 'revoked') as revoked
+       count(*) filter (where state = 'revoked') as revoked,
+       count(*) filter (where state = 'disabled') as disabled
 from cards
 where product_id = $1 and state <> 'available'
 `
@@ -21,12 +23,13 @@ where product_id = $1 and state <> 'available'
 type CardCountGoneRow struct {
 	Delivered int64
 	Revoked   int64
+	Disabled  int64
 }
 
 func (q *Queries) CardCountGone(ctx context.Context, productID uuid.UUID) (CardCountGoneRow, error) {
 	row := q.db.QueryRow(ctx, cardCountGone, productID)
 	var i CardCountGoneRow
-	err := row.Scan(&i.Delivered, &i.Revoked)
+	err := row.Scan(&i.Delivered, &i.Revoked, &i.Disabled)
 	return i, err
 }
 
@@ -56,6 +59,33 @@ func (q *Queries) CardCountKnown(ctx context.Context, arg CardCountKnownParams) 
 	return i, err
 }
 
+const cardDisableExpired = `-- name: CardDisableExpired :execrows
+update cards
+set state = 'disabled'
+where id in (
+    select c.id
+    from cards c
+    where c.product_id = $1 and c.state = 'available' and c.expires_at <= $2::timestamptz
+    order by c.expires_at, c.id
+    limit $3
+    for update skip locked)
+`
+
+type CardDisableExpiredParams struct {
+	ProductID uuid.UUID
+	Now       time.Time
+	MaxRows   int32
+}
+
+// Those that another transaction is claiming are passed over.
+func (q *Queries) CardDisableExpired(ctx context.Context, arg CardDisableExpiredParams) (int64, error) {
+	result, err := q.db.Exec(ctx, cardDisableExpired, arg.ProductID, arg.Now, arg.MaxRows)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const cardInsertStaged = `-- name: CardInsertStaged :execrows
 insert into cards (id, product_id, import_id, fingerprint, sealed, expires_at)
 select distinct on (l.fingerprint) l.card_id, $1::uuid, l.import_id, l.fingerprint, l.sealed, l.expires_at
@@ -78,4 +108,38 @@ func (q *Queries) CardInsertStaged(ctx context.Context, arg CardInsertStagedPara
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const cardProductsWithExpired = `-- name: CardProductsWithExpired :many
+select s.product_id
+from stock s
+cross join lateral (
+    select c.expires_at
+    from cards c
+    where c.product_id = s.product_id and c.state = 'available'
+    order by c.expires_at nulls last, c.id
+    limit 1
+) as first
+where s.available > 0 and first.expires_at <= $1::timestamptz
+`
+
+// The products with an expired card on the shelf and something available: a look into each product's own cards_claim.
+func (q *Queries) CardProductsWithExpired(ctx context.Context, now time.Time) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, cardProductsWithExpired, now)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var product_id uuid.UUID
+		if err := rows.Scan(&product_id); err != nil {
+			return nil, err
+		}
+		items = append(items, product_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

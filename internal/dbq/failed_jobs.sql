@@ -86,6 +86,26 @@ with copies as (
 )
 select id, job_id from copies;
 
+-- name: FailedJobsSupersede :exec
+-- Closes the open entries of a kind whose work was given to new jobs, found by an id among their arguments. Entries that
+-- somebody else is at are left to them.
+with superseded as (
+    select o.id
+    from failed_jobs o
+    where o.status = 'open' and o.kind = @kind and o.args ->> @argument::text = any(@ids::text[])
+    order by o.id
+    for update skip locked
+), closed as (
+    update failed_jobs f
+    set status = 'resolved', closed_at = @now::timestamptz
+    from superseded s
+    where f.id = s.id
+    returning f.id
+)
+insert into failed_job_interventions (failed_job_id, action, actor, note, created_at)
+select id, 'resolve', 'resend', 'sent again by a new job', @now::timestamptz
+from closed;
+
 -- name: FailedJobSweepMissed :one
 -- Notes what the trigger did not. River keeps these rows for weeks; they are found by its index on (state, finalized_at).
 with missed as (

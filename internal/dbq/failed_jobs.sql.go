@@ -463,3 +463,41 @@ func (q *Queries) FailedJobsRevive(ctx context.Context, ids []uuid.UUID) error {
 	_, err := q.db.Exec(ctx, failedJobsRevive, ids)
 	return err
 }
+
+const failedJobsSupersede = `-- name: FailedJobsSupersede :exec
+with superseded as (
+    select o.id
+    from failed_jobs o
+    where o.status = 'open' and o.kind = $2 and o.args ->> $3::text = any($4::text[])
+    order by o.id
+    for update skip locked
+), closed as (
+    update failed_jobs f
+    set status = 'resolved', closed_at = $1::timestamptz
+    from superseded s
+    where f.id = s.id
+    returning f.id
+)
+insert into failed_job_interventions (failed_job_id, action, actor, note, created_at)
+select id, 'resolve', 'resend', 'sent again by a new job', $1::timestamptz
+from closed
+`
+
+type FailedJobsSupersedeParams struct {
+	Now      time.Time
+	Kind     string
+	Argument string
+	IDs      []string
+}
+
+// Closes the open entries of a kind whose work was given to new jobs, found by an id among their arguments. Entries that
+// somebody else is at are left to them.
+func (q *Queries) FailedJobsSupersede(ctx context.Context, arg FailedJobsSupersedeParams) error {
+	_, err := q.db.Exec(ctx, failedJobsSupersede,
+		arg.Now,
+		arg.Kind,
+		arg.Argument,
+		arg.IDs,
+	)
+	return err
+}

@@ -60,7 +60,7 @@ select exists (select from orders where id = @id);
 -- name: OrderByIDs :many
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
        paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
-       completed_at, closed_at
+       completed_at, closed_at, coalesce(first_expires_at, expires_at)::timestamptz as first_expires_at
 from orders
 where id = any(@ids::uuid[]);
 
@@ -69,7 +69,7 @@ where id = any(@ids::uuid[]);
 -- payment's) be checked meanwhile; two who change an order still wait for each other.
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
        paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
-       completed_at, closed_at
+       completed_at, closed_at, coalesce(first_expires_at, expires_at)::timestamptz as first_expires_at
 from orders
 where id = any(@ids::uuid[])
 order by id
@@ -153,7 +153,7 @@ where order_id = any(@order_ids::uuid[]);
 -- As OrderLockByIDs, but orders that somebody else is at are left to them.
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
        paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
-       completed_at, closed_at
+       completed_at, closed_at, coalesce(first_expires_at, expires_at)::timestamptz as first_expires_at
 from orders
 where id = any(@ids::uuid[])
 order by id
@@ -207,7 +207,7 @@ where i.order_id = n.order_id and i.line = n.line;
 -- so that no index of its own is chosen for it.
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
        paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
-       completed_at, closed_at
+       completed_at, closed_at, coalesce(first_expires_at, expires_at)::timestamptz as first_expires_at
 from orders o
 where o.id = any(@ids::uuid[])
   and (@number::text = '' or o.number = @number::text)

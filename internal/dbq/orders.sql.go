@@ -15,7 +15,7 @@ import (
 const orderByIDs = `-- name: OrderByIDs :many
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
        paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
-       completed_at, closed_at
+       completed_at, closed_at, coalesce(first_expires_at, expires_at)::timestamptz as first_expires_at
 from orders
 where id = any($1::uuid[])
 `
@@ -42,6 +42,7 @@ type OrderByIDsRow struct {
 	PaidAt            *time.Time
 	CompletedAt       *time.Time
 	ClosedAt          *time.Time
+	FirstExpiresAt    time.Time
 }
 
 func (q *Queries) OrderByIDs(ctx context.Context, ids []uuid.UUID) ([]OrderByIDsRow, error) {
@@ -75,6 +76,7 @@ func (q *Queries) OrderByIDs(ctx context.Context, ids []uuid.UUID) ([]OrderByIDs
 			&i.PaidAt,
 			&i.CompletedAt,
 			&i.ClosedAt,
+			&i.FirstExpiresAt,
 		); err != nil {
 			return nil, err
 		}
@@ -766,7 +768,7 @@ func (q *Queries) OrderItemsRefund(ctx context.Context, arg OrderItemsRefundPara
 const orderLockByIDs = `-- name: OrderLockByIDs :many
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
        paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
-       completed_at, closed_at
+       completed_at, closed_at, coalesce(first_expires_at, expires_at)::timestamptz as first_expires_at
 from orders
 where id = any($1::uuid[])
 order by id
@@ -795,6 +797,7 @@ type OrderLockByIDsRow struct {
 	PaidAt            *time.Time
 	CompletedAt       *time.Time
 	ClosedAt          *time.Time
+	FirstExpiresAt    time.Time
 }
 
 // Locks the orders in id order: the second lock, after stock. "no key" lets the foreign keys of others (a ledger's, a
@@ -830,6 +833,7 @@ func (q *Queries) OrderLockByIDs(ctx context.Context, ids []uuid.UUID) ([]OrderL
 			&i.PaidAt,
 			&i.CompletedAt,
 			&i.ClosedAt,
+			&i.FirstExpiresAt,
 		); err != nil {
 			return nil, err
 		}
@@ -844,7 +848,7 @@ func (q *Queries) OrderLockByIDs(ctx context.Context, ids []uuid.UUID) ([]OrderL
 const orderLockFree = `-- name: OrderLockFree :many
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
        paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
-       completed_at, closed_at
+       completed_at, closed_at, coalesce(first_expires_at, expires_at)::timestamptz as first_expires_at
 from orders
 where id = any($1::uuid[])
 order by id
@@ -873,6 +877,7 @@ type OrderLockFreeRow struct {
 	PaidAt            *time.Time
 	CompletedAt       *time.Time
 	ClosedAt          *time.Time
+	FirstExpiresAt    time.Time
 }
 
 // As OrderLockByIDs, but orders that somebody else is at are left to them.
@@ -907,6 +912,7 @@ func (q *Queries) OrderLockFree(ctx context.Context, ids []uuid.UUID) ([]OrderLo
 			&i.PaidAt,
 			&i.CompletedAt,
 			&i.ClosedAt,
+			&i.FirstExpiresAt,
 		); err != nil {
 			return nil, err
 		}
@@ -975,7 +981,7 @@ func (q *Queries) OrderLockStock(ctx context.Context, skus []string) ([]OrderLoc
 const orderMatching = `-- name: OrderMatching :many
 select id, number, status, payment_status, fulfillment_status, hold_reason, exception_code, currency, total_amount,
        paid_amount, refunded_amount, contact_masked, locale, metadata, sequence, traceparent, placed_at, expires_at, paid_at,
-       completed_at, closed_at
+       completed_at, closed_at, coalesce(first_expires_at, expires_at)::timestamptz as first_expires_at
 from orders o
 where o.id = any($1::uuid[])
   and ($2::text = '' or o.number = $2::text)
@@ -1023,6 +1029,7 @@ type OrderMatchingRow struct {
 	PaidAt            *time.Time
 	CompletedAt       *time.Time
 	ClosedAt          *time.Time
+	FirstExpiresAt    time.Time
 }
 
 // Those of a few orders that match a search. The ids say where to look and every other condition only filters, written
@@ -1068,6 +1075,7 @@ func (q *Queries) OrderMatching(ctx context.Context, arg OrderMatchingParams) ([
 			&i.PaidAt,
 			&i.CompletedAt,
 			&i.ClosedAt,
+			&i.FirstExpiresAt,
 		); err != nil {
 			return nil, err
 		}

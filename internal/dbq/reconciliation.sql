@@ -1,6 +1,6 @@
 -- name: ReconcileStuck :many
 -- What should have moved on by itself and has not, in the words of an operator. Each part has its index: orders by status,
--- refunds by status, notices by outcome.
+-- refunds by status, notices by outcome. Each notice is a matter of its own.
 select 'paid_undelivered'::text as kind, o.id::text as subject, 'paid and not delivered'::text as what,
        'completed'::text as expected, (o.status || coalesce(' (' || o.hold_reason || ')', ''))::text as actual
 from orders o
@@ -10,7 +10,8 @@ select 'refund_open', r.id::text, 'refund has not ended', 'succeeded', r.status
 from refunds r
 where r.status in ('pending', 'unknown', 'manual', 'refused') and r.created_at < @stuck_since::timestamptz
 union all
-select 'money_in_doubt', coalesce(e.order_id::text, e.channel || ' ' || e.event_id), 'payment was recorded and not applied: ' || e.outcome,
+select 'money_in_doubt', coalesce(e.order_id::text, e.channel || ' ' || e.event_id), 
+       'payment was recorded and not applied: ' || e.outcome || ', notice ' || e.event_id || ' of ' || e.channel,
        'nothing, or a refund at the gateway', e.amount || ' ' || e.currency
 from payment_events e
 where e.outcome in ('wrong_amount', 'second_payment', 'order_closed', 'unmatched')
@@ -40,9 +41,9 @@ select p.id, p.order_id, p.status, p.amount, p.currency
 from payments p
 where p.id = any(@ids::uuid[]) and p.channel = @channel;
 
--- name: ReconciliationSave :exec
+-- name: ReconciliationSave :many
 -- What was seen before and is still open keeps its row. Facts that will never change, once a person has resolved them, are not
--- opened again.
+-- opened again. Gives those that are open now.
 insert into reconciliation_entries (id, scope, kind, subject, what, expected, actual, suggestion, first_seen_at, last_seen_at)
 select id, @scope, kind, subject, what, expected, actual, suggestion, @seen_at::timestamptz, @seen_at::timestamptz
 from (select unnest(@ids::uuid[]) as id, unnest(@kinds::text[]) as kind, unnest(@subjects::text[]) as subject,
@@ -52,7 +53,8 @@ where not exists (select from reconciliation_entries r
                   where r.status = 'resolved' and r.scope = @scope and r.kind = seen.kind and r.subject = seen.subject
                     and r.what = seen.what and (r.kind = 'money_in_doubt' or r.kind like 'settlement%'))
 on conflict (scope, kind, subject, what) where status = 'open'
-do update set last_seen_at = excluded.last_seen_at, expected = excluded.expected, actual = excluded.actual;
+do update set last_seen_at = excluded.last_seen_at, expected = excluded.expected, actual = excluded.actual
+returning kind, subject, what;
 
 -- name: ReconciliationGone :execrows
 -- Whatever of a scope was not seen by the run at hand has been repaired; but money in doubt is looked for in a time only, and

@@ -160,7 +160,8 @@ select 'refund_open', r.id::text, 'refund has not ended', 'succeeded', r.status
 from refunds r
 where r.status in ('pending', 'unknown', 'manual', 'refused') and r.created_at < $1::timestamptz
 union all
-select 'money_in_doubt', coalesce(e.order_id::text, e.channel || ' ' || e.event_id), 'payment was recorded and not applied: ' || e.outcome,
+select 'money_in_doubt', coalesce(e.order_id::text, e.channel || ' ' || e.event_id), 
+       'payment was recorded and not applied: ' || e.outcome || ', notice ' || e.event_id || ' of ' || e.channel,
        'nothing, or a refund at the gateway', e.amount || ' ' || e.currency
 from payment_events e
 where e.outcome in ('wrong_amount', 'second_payment', 'order_closed', 'unmatched')
@@ -182,7 +183,7 @@ type ReconcileStuckRow struct {
 }
 
 // What should have moved on by itself and has not, in the words of an operator. Each part has its index: orders by status,
-// refunds by status, notices by outcome.
+// refunds by status, notices by outcome. Each notice is a matter of its own.
 func (q *Queries) ReconcileStuck(ctx context.Context, arg ReconcileStuckParams) ([]ReconcileStuckRow, error) {
 	rows, err := q.db.Query(ctx, reconcileStuck, arg.StuckSince, arg.FromTime, arg.ToTime)
 	if err != nil {
@@ -320,7 +321,7 @@ func (q *Queries) ReconciliationResolve(ctx context.Context, arg ReconciliationR
 	return i, err
 }
 
-const reconciliationSave = `-- name: ReconciliationSave :exec
+const reconciliationSave = `-- name: ReconciliationSave :many
 insert into reconciliation_entries (id, scope, kind, subject, what, expected, actual, suggestion, first_seen_at, last_seen_at)
 select id, $1, kind, subject, what, expected, actual, suggestion, $2::timestamptz, $2::timestamptz
 from (select unnest($3::uuid[]) as id, unnest($4::text[]) as kind, unnest($5::text[]) as subject,
@@ -331,6 +332,7 @@ where not exists (select from reconciliation_entries r
                     and r.what = seen.what and (r.kind = 'money_in_doubt' or r.kind like 'settlement%'))
 on conflict (scope, kind, subject, what) where status = 'open'
 do update set last_seen_at = excluded.last_seen_at, expected = excluded.expected, actual = excluded.actual
+returning kind, subject, what
 `
 
 type ReconciliationSaveParams struct {
@@ -345,10 +347,16 @@ type ReconciliationSaveParams struct {
 	Suggestions []string
 }
 
+type ReconciliationSaveRow struct {
+	Kind    string
+	Subject string
+	What    string
+}
+
 // What was seen before and is still open keeps its row. Facts that will never change, once a person has resolved them, are not
-// opened again.
-func (q *Queries) ReconciliationSave(ctx context.Context, arg ReconciliationSaveParams) error {
-	_, err := q.db.Exec(ctx, reconciliationSave,
+// opened again. Gives those that are open now.
+func (q *Queries) ReconciliationSave(ctx context.Context, arg ReconciliationSaveParams) ([]ReconciliationSaveRow, error) {
+	rows, err := q.db.Query(ctx, reconciliationSave,
 		arg.Scope,
 		arg.SeenAt,
 		arg.IDs,
@@ -359,5 +367,20 @@ func (q *Queries) ReconciliationSave(ctx context.Context, arg ReconciliationSave
 		arg.Actual,
 		arg.Suggestions,
 	)
-	return err
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ReconciliationSaveRow
+	for rows.Next() {
+		var i ReconciliationSaveRow
+		if err := rows.Scan(&i.Kind, &i.Subject, &i.What); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

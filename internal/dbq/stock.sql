@@ -35,7 +35,7 @@ where o.status in ('pending_payment', 'on_hold', 'processing')
 
 -- name: StockLock :many
 -- Locks stock in product order, before any order is locked.
-select s.product_id, p.sku, s.available, s.low_stock_at
+select s.product_id, p.sku, p.status, s.available, s.low_stock_at
 from stock s
 join products p on p.id = s.product_id
 where s.product_id = any(@product_ids::uuid[])

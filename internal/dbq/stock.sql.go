@@ -87,7 +87,7 @@ func (q *Queries) StockImported(ctx context.Context, productID uuid.UUID) (int64
 }
 
 const stockLock = `-- name: StockLock :many
-select s.product_id, p.sku, s.available, s.low_stock_at
+select s.product_id, p.sku, p.status, s.available, s.low_stock_at
 from stock s
 join products p on p.id = s.product_id
 where s.product_id = any($1::uuid[])
@@ -98,6 +98,7 @@ for update of s
 type StockLockRow struct {
 	ProductID  uuid.UUID
 	SKU        string
+	Status     string
 	Available  int64
 	LowStockAt *int64
 }
@@ -115,6 +116,7 @@ func (q *Queries) StockLock(ctx context.Context, productIds []uuid.UUID) ([]Stoc
 		if err := rows.Scan(
 			&i.ProductID,
 			&i.SKU,
+			&i.Status,
 			&i.Available,
 			&i.LowStockAt,
 		); err != nil {

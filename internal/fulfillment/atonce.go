@@ -20,9 +20,10 @@ import (
 // may be there a moment later. The caller has locked the orders and saves them.
 func AtOnce(ctx context.Context, tx *outbox.Tx, orders []*ordering.Order) ([]*ordering.Order, error) {
 	var due, delivered []*ordering.Order
+	units := 0
 	for _, order := range orders {
-		if order.Status == ordering.Processing && order.PaidNow() {
-			due = append(due, order)
+		if order.Status == ordering.Processing && order.PaidNow() && units+unitsOf(order) <= maxAtOnce {
+			due, units = append(due, order), units+unitsOf(order)
 		}
 	}
 	if len(due) == 0 {
@@ -45,9 +46,18 @@ func AtOnce(ctx context.Context, tx *outbox.Tx, orders []*ordering.Order) ([]*or
 	return delivered, h.save(ctx, tx)
 }
 
+func unitsOf(order *ordering.Order) (units int) {
+	for _, item := range order.Items {
+		units += item.Due()
+	}
+	return units
+}
+
 const (
+	// maxAtOnce bounds the units of one transaction, which other payments wait for. An order may be of 100,000.
+	maxAtOnce = 1000
 	// mayWait is how long a payment waits at most for a lock that its delivery meets: somebody may be making an index on cards.
-	mayWait = "500ms"
+	mayWait = 500 * time.Millisecond
 	// longWaiting is since when an order has been paid that was on hold: a job gets to the others sooner.
 	longWaiting = 2 * time.Second
 )
@@ -62,7 +72,7 @@ func claimUnowed(ctx context.Context, tx *outbox.Tx, wanted map[uuid.UUID]int64)
 	var rows []dbq.CardClaimRow
 	var owed []uuid.UUID
 	err := pgdb.Together(ctx, tx,
-		func(db pgdb.DB) error { _, err := db.Exec(ctx, "set local lock_timeout = '"+mayWait+"'"); return err },
+		pgdb.LimitLockWaits(ctx, mayWait),
 		func(db pgdb.DB) (err error) {
 			owed, err = dbq.New(db).OrderCardsOwed(ctx, dbq.OrderCardsOwedParams{
 				PaidBefore: tx.Now.Add(-longWaiting), ProductIds: p.ProductIds,

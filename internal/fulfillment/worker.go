@@ -45,7 +45,7 @@ func NewWorker(box *outbox.Box, log *slog.Logger, tracing trace.TracerProvider) 
 			})
 			return results, err
 		},
-		Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
+		Retryable: pgdb.IsRetryable, Splittable: pgdb.IsMembers,
 	})}
 }
 

@@ -31,7 +31,7 @@ func (g *Group[P, R]) run(take func() []*call[P, R], work func(batch []*call[P, 
 
 // commit answers every member of the batch, or makes them suspects.
 func (g *Group[P, R]) commit(batch []*call[P, R]) {
-	err := g.try(batch)
+	err := g.try(context.Background(), batch)
 	switch {
 	case err == nil:
 	case len(batch) > 1 && g.cfg.Splittable(err):
@@ -54,6 +54,23 @@ func (g *Group[P, R]) suspect(batch []*call[P, R]) {
 	g.sift(slices.DeleteFunc(batch, func(c *call[P, R]) bool { return !c.settled.CompareAndSwap(false, true) }))
 }
 
+// Patience is how long a flush should wait at most for a lock that somebody else holds, say a person who has left a transaction open: a
+// member that needs it fails alone and soon, if Splittable knows the error. Batches of our own let go within milliseconds.
+func Patience(ctx context.Context) time.Duration {
+	if ctx.Value(sifting{}) != nil {
+		return siftingPatience
+	}
+	return patience
+}
+
+const (
+	// patience is more than deadlock_timeout: a deadlock is to be found as one, because then the whole batch may go again.
+	patience        = 1500 * time.Millisecond
+	siftingPatience = 200 * time.Millisecond // it is known that somebody holds something
+)
+
+type sifting struct{}
+
 // sift answers every suspect: the innocents together, each culprit alone. It flushes as many at a time as their record
 // allows, half as many after a failure and twice as many after a success, and follows a failure to its culprit by binary
 // search, in which what did not fail needs no second look. Nobody is found guilty but by a flush of their own.
@@ -65,7 +82,7 @@ func (g *Group[P, R]) sift(suspects []*call[P, R]) {
 		if guilty > 0 {
 			n = max(1, guilty/2)
 		}
-		err := g.try(suspects[:n])
+		err := g.try(context.WithValue(context.Background(), sifting{}, true), suspects[:n])
 		switch {
 		case err == nil && guilty > 0:
 			guilty -= n
@@ -89,8 +106,8 @@ func (g *Group[P, R]) sift(suspects []*call[P, R]) {
 }
 
 // try flushes calls and answers them, or gives the error and answers none.
-func (g *Group[P, R]) try(batch []*call[P, R]) error {
-	results, err := g.flushWithRetry(batch)
+func (g *Group[P, R]) try(ctx context.Context, batch []*call[P, R]) error {
+	results, err := g.flushWithRetry(ctx, batch)
 	if err != nil {
 		return err
 	}
@@ -106,21 +123,21 @@ func refuse[P, R any](batch []*call[P, R], err error) {
 	}
 }
 
-func (g *Group[P, R]) flushWithRetry(batch []*call[P, R]) ([]Result[R], error) {
+func (g *Group[P, R]) flushWithRetry(ctx context.Context, batch []*call[P, R]) ([]Result[R], error) {
 	params := make([]P, len(batch))
 	for i, c := range batch {
 		params[i] = c.param
 	}
 	for try := 1; ; try++ {
-		results, err := g.flush(params)
+		results, err := g.flush(ctx, params)
 		if err == nil || try == maxTries || !g.cfg.Retryable(err) {
 			return results, err
 		}
 	}
 }
 
-func (g *Group[P, R]) flush(params []P) (results []Result[R], err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), g.cfg.Timeout)
+func (g *Group[P, R]) flush(ctx context.Context, params []P) (results []Result[R], err error) {
+	ctx, cancel := context.WithTimeout(ctx, g.cfg.Timeout)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendbox/vendbox/internal/access"
@@ -222,6 +223,8 @@ func TestErrorsBecomeProblems(t *testing.T) {
 		"anything else":        {errors.New("password=hunter2"), 500, "internal"},
 		"a deadline":           {fmt.Errorf("x: %w", context.DeadlineExceeded), 503, "outcome_unknown"},
 		"an unknown commit":    {fmt.Errorf("x: %w", pgdb.ErrCommitUnknown), 503, "outcome_unknown"},
+		"a lock":               {&pgconn.PgError{Code: "55P03"}, 503, "busy"},
+		"a deadlock":           {fmt.Errorf("x: %w", &pgconn.PgError{Code: "40P01"}), 503, "busy"},
 		"a closed group":       {groupcommit.ErrClosed, 503, "shutting_down"},
 		"a fault without kind": {&fault.Error{Code: "internal"}, 500, "internal"},
 	} {

@@ -50,7 +50,7 @@ func (jsonObject) Schema(huma.Registry) *huma.Schema {
 
 func (s *Server) registerEvents() {
 	group := groupcommit.New(groupcommit.Config[outbox.Event, uuid.UUID]{
-		Flush: s.appendEvents, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
+		Flush: s.appendEvents, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsMembers,
 	})
 	s.onClose(group.Close)
 

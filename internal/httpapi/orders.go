@@ -16,7 +16,7 @@ import (
 
 // NewOrder is an order as a caller asks for it. What is embedded has to be exported for huma to see it.
 type NewOrder struct {
-	Items     []newOrderItem `json:"items" minItems:"1" maxItems:"100" doc:"What to buy. One SKU may stand on several lines."`
+	Items     []newOrderItem `json:"items" minItems:"1" maxItems:"100" doc:"What to buy, at most 10,000 units in all. One SKU may stand on several lines."`
 	Contact   newContact     `json:"contact,omitzero" doc:"How to reach the buyer. Kept encrypted."`
 	Locale    string         `json:"locale,omitempty" enum:"en,zh" example:"zh" doc:"Language of messages to the buyer. Default: the request's Accept-Language."`
 	ClientIP  string         `json:"client_ip,omitempty" format:"ip" maxLength:"45" example:"203.0.113.7" doc:"The buyer's address on the network, for the risk rules. Kept as a keyed fingerprint only, and never shown."`
@@ -49,7 +49,8 @@ const maxMetadata = 16 << 10
 
 func (s *Server) registerOrders() {
 	placing := []string{
-		"product_not_found", "product_disabled", "out_of_stock", "price_changed", "currency_mixed", "idempotency_key_reused",
+		"product_not_found", "product_disabled", "out_of_stock", "order_units_out_of_range", "price_changed", "currency_mixed",
+		"idempotency_key_reused",
 		"phone_invalid", "email_invalid", "client_ip_invalid", "metadata_too_large", "order_not_storable", "order_refused",
 	}
 	handle(s, operation{
@@ -134,7 +135,7 @@ func (s *Server) viewPlaced(placed *ordering.Placed) PlacedOrder {
 func (o *NewOrder) request() (ordering.Request, error) {
 	r := ordering.Request{
 		Lines: make([]ordering.Line, len(o.Items)), Phone: o.Contact.Phone, Email: o.Contact.Email, Locale: o.Locale,
-		ClientIP: o.ClientIP,
+		ClientIP: o.ClientIP, ExpiresIn: time.Duration(o.ExpiresIn) * time.Second,
 	}
 	if o.Metadata != nil {
 		if len(o.Metadata.RawMessage) > maxMetadata {

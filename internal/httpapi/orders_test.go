@@ -130,6 +130,24 @@ func TestAnOrderFromPlacingToItsCard(t *testing.T) {
 	require.NotContains(t, s.log.String(), placed.AccessToken)
 }
 
+// No items refund everything. A list that is there and names nothing must not.
+func TestARefundOfNoItemsIsNoRefundOfAll(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	placed, _ := s.place(`{"items":[{"sku":"a","quantity":2}]}`)
+	s.pay(placed.ID)
+	path := "/v1/orders/" + placed.ID.String() + "/refund"
+	for body, code := range map[string]string{
+		`{"items":null,"reason":"one is bad"}`: "refund_lines_invalid", `{"items":[]}`: "validation_failed", `null`: "validation_failed",
+	} {
+		s.as("orders:manage", "POST", path, body).problem(http.StatusUnprocessableEntity, code)
+	}
+	var r refund
+	s.as("orders:manage", "POST", path, `{"reason":"all is bad"}`).into(http.StatusCreated, &r)
+	require.Len(t, r.Items, 1)
+	require.Equal(t, 2, r.Items[0].Quantity)
+}
+
 func TestCardsAreShownToNobodyElse(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -224,6 +242,16 @@ func TestRefusedOrders(t *testing.T) {
 	var n int
 	require.NoError(t, s.pool.QueryRow(t.Context(), `select count(*) from orders`).Scan(&n))
 	require.Zero(t, n)
+}
+
+func TestAnOrderSaysHowLongItCanBePaid(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	const body = `{"items":[{"sku":"a","quantity":1}],"expires_in":90}`
+	placed, _ := s.place(body, "Idempotency-Key", "short")
+	require.Equal(t, 90*time.Second, placed.ExpiresAt.Sub(placed.PlacedAt))
+	longer := strings.Replace(body, "90", "91", 1)
+	s.as("orders:write", "POST", "/v1/orders", longer, "Idempotency-Key", "short").problem(422, "idempotency_key_reused")
 }
 
 func TestABatchAnswersEachMember(t *testing.T) {

@@ -62,6 +62,7 @@ const (
 	codeShuttingDown         = "shutting_down"
 	codeDatabaseUnavailable  = "database_unavailable"
 	codeOverloaded           = "overloaded"
+	codeBusy                 = "busy"
 	codeValidationFailed     = "validation_failed"
 	codeRouteNotFound        = "route_not_found"
 	codeMethodNotAllowed     = "method_not_allowed"
@@ -102,6 +103,8 @@ func problemOf(ctx context.Context, err error) *Problem {
 		return newProblem(ctx, http.StatusServiceUnavailable, codeOverloaded, nil)
 	case errors.Is(err, pgdb.ErrCommitUnknown), errors.Is(err, context.DeadlineExceeded):
 		return newProblem(ctx, http.StatusServiceUnavailable, codeOutcomeUnknown, nil)
+	case pgdb.IsLockTimeout(err), pgdb.IsRetryable(err):
+		return newProblem(ctx, http.StatusServiceUnavailable, codeBusy, nil)
 	case pgdb.IsUnavailable(err):
 		return newProblem(ctx, http.StatusServiceUnavailable, codeDatabaseUnavailable, nil)
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:

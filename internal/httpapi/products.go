@@ -33,6 +33,7 @@ type stock struct {
 	Available int64  `json:"available" example:"120" doc:"Units that can be ordered now."`
 	Reserved  *int64 `json:"reserved,omitempty" example:"4" doc:"Units of orders that are not delivered yet. Only with stock=full."`
 	Delivered *int64 `json:"delivered,omitempty" example:"870" doc:"Units that were delivered. Only with stock=full."`
+	Disabled  *int64 `json:"disabled,omitempty" example:"2" doc:"Cards that have expired unsold and were taken from the shelf. Only with stock=full."`
 	Revoked   *int64 `json:"revoked,omitempty" example:"6" doc:"Cards that were delivered and refunded; they are never sold again. Only with stock=full."`
 	Imported  *int64 `json:"imported,omitempty" example:"1000" doc:"Everything that came in, less what was taken out by hand: the sum of the others. Only with stock=full."`
 }
@@ -49,7 +50,7 @@ func (s *Server) registerProducts() {
 			DefaultStatus: http.StatusCreated, Summary: "Create a product",
 			Description: "It is active and has no stock: import cards or add units next.", Errors: []int{http.StatusConflict},
 		},
-		Auth: needs(access.ProductsWrite), Faults: []string{"sku_taken"},
+		Auth: needs(access.ProductsWrite), Faults: []string{"sku_taken", "currency_unknown"},
 	}, s.createProduct)
 	handle(s, operation{
 		Operation: huma.Operation{
@@ -75,7 +76,7 @@ func (s *Server) registerProducts() {
 			Description: "Changes what is given and leaves the rest. Orders that exist keep the name and the price they were placed with.",
 			Errors:      []int{http.StatusNotFound},
 		},
-		Auth: needs(access.ProductsWrite), Faults: []string{"product_not_found"},
+		Auth: needs(access.ProductsWrite), Faults: []string{"product_not_found", "currency_unknown"},
 	}, s.updateProduct)
 	handle(s, operation{
 		Operation: huma.Operation{
@@ -231,7 +232,7 @@ func viewProduct(p inventory.Product) Product {
 	}
 	if p.Stock != nil {
 		view.Stock.Reserved, view.Stock.Delivered = &p.Stock.Reserved, &p.Stock.Delivered
-		view.Stock.Revoked, view.Stock.Imported = &p.Stock.Revoked, &p.Stock.Imported
+		view.Stock.Revoked, view.Stock.Disabled, view.Stock.Imported = &p.Stock.Revoked, &p.Stock.Disabled, &p.Stock.Imported
 	}
 	return view
 }

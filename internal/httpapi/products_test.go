@@ -59,7 +59,7 @@ func TestProductsThroughTheDoor(t *testing.T) {
 	require.Equal(t, stock{Available: 7}, got.Stock)
 	s.as("products:read", "GET", "/v1/products/game-1?stock=full", "").into(http.StatusOK, &got)
 	require.Equal(t, stock{
-		Available: 7, Reserved: new(int64(0)), Delivered: new(int64(0)), Revoked: new(int64(0)), Imported: new(int64(7)),
+		Available: 7, Reserved: new(int64(0)), Delivered: new(int64(0)), Disabled: new(int64(0)), Revoked: new(int64(0)), Imported: new(int64(7)),
 	}, got.Stock)
 	got = Product{}
 	s.as("products:read", "GET", "/v1/products/game-1?stock=available", "").into(http.StatusOK, &got)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 
 	"github.com/vendbox/vendbox/internal/access"
@@ -75,13 +76,26 @@ func (s *Server) registerRefunds() {
 	}, s.settleRefund)
 }
 
+// refundItems are not left out where they are null: no items refund everything, and a list that somebody has forgotten to fill
+// must not.
+type refundItems []refundItem
+
+// UnmarshalJSON makes null an empty list.
+func (r *refundItems) UnmarshalJSON(data []byte) error {
+	*r = refundItems{}
+	if string(data) == "null" {
+		return nil
+	}
+	return json.Unmarshal(data, (*[]refundItem)(r))
+}
+
 type refundOrderInput struct {
 	UUIDPath
 
 	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" example:"refund-1001" doc:"A key of yours for this refund of this order."`
 	Body           *struct {
-		Items  []refundItem `json:"items,omitempty" minItems:"1" maxItems:"100" doc:"Which units. Default: everything that is left."`
-		Reason string       `json:"reason,omitempty" maxLength:"500" example:"The code does not work." doc:"Why."`
+		Items  refundItems `json:"items,omitempty" minItems:"1" maxItems:"100" doc:"Which units. Default: everything that is left."`
+		Reason string      `json:"reason,omitempty" maxLength:"500" example:"The code does not work." doc:"Why."`
 	}
 }
 
@@ -99,6 +113,9 @@ func (s *Server) refundOrder(ctx context.Context, in *refundOrderInput) (*refund
 	}
 	if in.Body != nil {
 		r.By.Reason = in.Body.Reason
+		if in.Body.Items != nil {
+			r.Lines = []ordering.RefundLine{}
+		}
 		for _, item := range in.Body.Items {
 			r.Lines = append(r.Lines, ordering.RefundLine(item))
 		}

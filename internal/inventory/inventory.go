@@ -71,6 +71,7 @@ type Stock struct {
 	Reserved  int64 // by orders that are not delivered yet
 	Delivered int64
 	Revoked   int64 // delivered and refunded; never sold again
+	Disabled  int64 // taken from the shelf unsold, because they have expired
 	Imported  int64 // everything that came in, less what was taken out by hand
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/fault"
+	"github.com/vendbox/vendbox/internal/money"
 	"github.com/vendbox/vendbox/internal/outbox"
 	"github.com/vendbox/vendbox/internal/paging"
 )
@@ -25,8 +26,12 @@ type CreateParams struct {
 	LowStockAt *int64
 }
 
-// Create makes an active product without stock. A SKU that another product has gives the fault sku_taken.
+// Create makes an active product without stock. A SKU that another product has gives the fault sku_taken; another fault is
+// currency_unknown.
 func (s *Service) Create(ctx context.Context, p CreateParams) (Product, error) {
+	if err := checkCurrency(p.Price); err != nil {
+		return Product{}, err
+	}
 	made, err := dbq.New(s.pool).ProductInsert(ctx, dbq.ProductInsertParams{
 		ID: uuid.Must(uuid.NewV7()), SKU: p.SKU, Name: p.Name, Kind: string(p.Kind),
 		PriceAmount: p.Price.Amount, PriceCurrency: p.Price.Currency, LowStockAt: p.LowStockAt, OrderTtlSeconds: p.OrderTTL,
@@ -91,9 +96,21 @@ type Patch struct {
 	LowStockAt **int64 // a pointer to nil takes it away
 }
 
-// Update changes a product and returns it, or the fault product_not_found.
+func checkCurrency(price Money) error {
+	if money.IsCurrency(price.Currency) {
+		return nil
+	}
+	return fault.New(fault.Invalid, "currency_unknown", "currency", price.Currency)
+}
+
+// Update changes a product and returns it, or the fault product_not_found or currency_unknown.
 func (s *Service) Update(ctx context.Context, sku string, p Patch) (Product, error) {
-	err := s.box.InTx(ctx, func(tx *outbox.Tx) error {
+	if p.Price != nil {
+		if err := checkCurrency(*p.Price); err != nil {
+			return Product{}, err
+		}
+	}
+	err := s.box.InTxAgain(ctx, func(tx *outbox.Tx) error {
 		q := dbq.New(tx)
 		row, err := q.ProductLock(ctx, sku)
 		if errors.Is(err, pgx.ErrNoRows) {

@@ -49,7 +49,7 @@ func (s *Service) Adjust(ctx context.Context, tx *outbox.Tx, sku string, delta i
 
 // AdjustStock is Adjust in a transaction of its own; it returns the product as it is then.
 func (s *Service) AdjustStock(ctx context.Context, sku string, delta int64, reason, actor string) (Product, error) {
-	err := s.box.InTx(ctx, func(tx *outbox.Tx) error {
+	err := s.box.InTxAgain(ctx, func(tx *outbox.Tx) error {
 		_, err := s.Adjust(ctx, tx, sku, delta, reason, actor)
 		return err
 	})
@@ -80,8 +80,8 @@ func stockOf(ctx context.Context, q *dbq.Queries, product Product) (*Stock, erro
 		if err != nil {
 			return nil, fmt.Errorf("cards of %s: %w", product.SKU, err)
 		}
-		stock.Delivered, stock.Revoked = gone.Delivered, gone.Revoked
-		stock.Reserved = imported - product.Available - gone.Delivered - gone.Revoked
+		stock.Delivered, stock.Revoked, stock.Disabled = gone.Delivered, gone.Revoked, gone.Disabled
+		stock.Reserved = imported - product.Available - gone.Delivered - gone.Revoked - gone.Disabled
 		return stock, nil
 	}
 	if stock.Reserved, err = q.StockReservedByOpenOrders(ctx, product.ID); err != nil {

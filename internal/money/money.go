@@ -6,12 +6,20 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"golang.org/x/text/currency"
 )
 
 // Money is an amount in the currency's minor unit (cents, fen).
 type Money struct {
 	Amount   int64  `json:"amount" minimum:"0" example:"5000" doc:"In the currency's minor unit: 5000 is 50.00 yuan."`
 	Currency string `json:"currency" pattern:"^[A-Z]{3}$" example:"CNY" doc:"ISO 4217."`
+}
+
+// IsCurrency says whether a code is one of ISO 4217. RMB, say, is none: that is CNY.
+func IsCurrency(code string) bool {
+	_, err := currency.ParseISO(code)
+	return err == nil && code == strings.ToUpper(code)
 }
 
 // minorDigits of the currencies of ISO 4217 that do not have two.

@@ -23,8 +23,9 @@ var machine = []move{
 
 	{EventOnHold, PendingPayment, OnHold, nil},
 	{EventOnHold, Processing, OnHold, nil},
-	{EventOnHold, Expired, OnHold, nil},  // late money, no stock
-	{EventOnHold, Canceled, OnHold, nil}, // late money for what somebody had canceled
+	{EventOnHold, OnHold, OnHold, isShort}, // it would go on by itself, and a person does not want that
+	{EventOnHold, Expired, OnHold, nil},    // late money, no stock
+	{EventOnHold, Canceled, OnHold, nil},   // late money for what somebody had canceled
 
 	{EventReleased, OnHold, PendingPayment, isUnpaid},
 	{EventReleased, OnHold, Processing, isPaid},
@@ -42,6 +43,7 @@ var machine = []move{
 	{EventRefunded, Completed, Completed, isPaid},
 }
 
+func isShort(o *Order) bool       { return o.HoldReason == HoldCardShortage }
 func isUnpaid(o *Order) bool      { return o.PaymentStatus == Unpaid }
 func isPaid(o *Order) bool        { return o.PaymentStatus != Unpaid }
 func isAllRefunded(o *Order) bool { return o.PaymentStatus == Refunded }

@@ -54,13 +54,13 @@ func (s *Service) Hold(ctx context.Context, id uuid.UUID, by By) (*Order, error)
 	})
 }
 
-// Release lets a held order go on: an unpaid one can be paid again for the usual time, a paid one is delivered. One that
+// Release lets a held order go on: an unpaid one can be paid again for as long as it first could be, a paid one is delivered. One that
 // holds no stock needs some. Faults as of Cancel, and out_of_stock.
 func (s *Service) Release(ctx context.Context, id uuid.UUID, by By) (*Order, error) {
-	return s.change(ctx, id, by, func(tx *outbox.Tx, o *Order, shelf *Shelf) error { return s.release(tx, o, shelf, by) })
+	return s.change(ctx, id, by, func(tx *outbox.Tx, o *Order, shelf *Shelf) error { return release(tx, o, shelf, by) })
 }
 
-func (s *Service) release(tx *outbox.Tx, o *Order, shelf *Shelf, by By) error {
+func release(tx *outbox.Tx, o *Order, shelf *Shelf, by By) error {
 	if o.Status == OnHold && !o.HoldsStock() {
 		if err := shelf.Reserve(o); err != nil {
 			return err
@@ -68,7 +68,7 @@ func (s *Service) release(tx *outbox.Tx, o *Order, shelf *Shelf, by By) error {
 	}
 	return o.step(tx, EventReleased, by, func() {
 		if o.PaymentStatus == Unpaid {
-			o.ExpiresAt = tx.Now.Add(s.cfg.TTL)
+			o.ExpiresAt = tx.Now.Add(o.ttl)
 		}
 	})
 }
@@ -79,7 +79,7 @@ func (s *Service) change(ctx context.Context, id uuid.UUID, by By, step func(*ou
 		return nil, err
 	}
 	var order *Order
-	err := s.box.InTx(ctx, func(tx *outbox.Tx) error {
+	err := s.box.InTxAgain(ctx, func(tx *outbox.Tx) error {
 		shelf, err := LockStock(ctx, tx, []uuid.UUID{id})
 		if err != nil {
 			return err

@@ -103,8 +103,9 @@ type Order struct {
 	CompletedAt       time.Time // zero: not yet
 	ClosedAt          time.Time // zero: neither canceled nor expired
 
-	readAt int     // the sequence as it is stored
-	story  []entry // steps that Save will write
+	ttl    time.Duration // how long it could be paid when it was placed, as it is stored
+	readAt int           // the sequence as it is stored
+	story  []entry       // steps that Save will write
 }
 
 // OrderItem is an order line as callers and subscribers see it.

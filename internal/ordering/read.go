@@ -78,7 +78,7 @@ func fromRow(row dbq.OrderByIDsRow) *Order {
 		ExceptionCode: orEmpty(row.ExceptionCode), Currency: row.Currency, Total: row.TotalAmount, PaidAmount: row.PaidAmount,
 		RefundedAmount: row.RefundedAmount, readAt: int(row.Sequence), ClosedAt: orZero(row.ClosedAt),
 		ContactMasked: row.ContactMasked, Locale: row.Locale, Metadata: row.Metadata, Sequence: int(row.Sequence),
-		Traceparent: row.Traceparent, PlacedAt: row.PlacedAt, ExpiresAt: row.ExpiresAt,
+		Traceparent: row.Traceparent, PlacedAt: row.PlacedAt, ExpiresAt: row.ExpiresAt, ttl: row.FirstExpiresAt.Sub(row.PlacedAt),
 		PaidAt: orZero(row.PaidAt), CompletedAt: orZero(row.CompletedAt),
 	}
 }

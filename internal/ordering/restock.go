@@ -77,10 +77,10 @@ func (s *Service) restocked(ctx context.Context, tx *outbox.Tx, orders []*Order,
 	var released []*Order
 	for _, o := range orders {
 		// Somebody may have released it meanwhile, and held it for a reason of theirs.
-		if !o.WaitsForGoods() || !cards.takeFor(o) {
+		if !o.WaitsForGoods() || !shelf.OnSale(o) || !cards.takeFor(o) {
 			continue
 		}
-		err := s.release(tx, o, shelf, byRestock)
+		err := release(tx, o, shelf, byRestock)
 		if fault.HasCode(err, "out_of_stock") {
 			cards.putBack(o.Items)
 			continue

@@ -25,8 +25,9 @@ import (
 // Bounds of one order.
 const (
 	MaxLines    = 100
-	MaxQuantity = 1000
-	maxKey      = 255 // characters of an idempotency key
+	MaxQuantity = 1000   // of a line
+	MaxUnits    = 10_000 // of an order: they are delivered in one transaction
+	maxKey      = 255    // characters of an idempotency key
 )
 
 // Config of a Service.
@@ -87,7 +88,7 @@ func NewService(cfg Config, pool *pgxpool.Pool, box *outbox.Box, vault *cardvaul
 		Committers: cfg.Committers,
 		Shard:      func(p PlaceParams) uint64 { return maphash.String(seed, p.Lines[0].SKU) },
 		Retryable:  isRetryable,
-		Splittable: pgdb.IsDataError,
+		Splittable: pgdb.IsMembers,
 	})
 	if s.place == nil {
 		s.place = s.group.Do
@@ -238,10 +239,15 @@ func checkLines(lines []Line) error {
 	if len(lines) == 0 || len(lines) > MaxLines {
 		return fault.New(fault.Invalid, "order_lines_out_of_range", "max", MaxLines)
 	}
+	units := 0
 	for i, line := range lines {
 		if line.Quantity < 1 || line.Quantity > MaxQuantity {
 			return fault.New(fault.Invalid, "quantity_out_of_range", "line", i+1, "max", MaxQuantity)
 		}
+		units += line.Quantity
+	}
+	if units > MaxUnits {
+		return fault.New(fault.Invalid, "order_units_out_of_range", "units", units, "max", MaxUnits)
 	}
 	return nil
 }
@@ -265,7 +271,7 @@ func (s *Service) sealContact(p *PlaceParams, request Request) error {
 		p.PhoneFingerprint = s.vault.Fingerprint(cardvault.KindContact, []byte(c.Phone.E164()))
 	}
 	if !c.Email.IsZero() {
-		p.EmailFingerprint = s.vault.Fingerprint(cardvault.KindContact, []byte(c.Email.Address()))
+		p.EmailFingerprint = s.vault.Fingerprint(cardvault.KindContact, []byte(c.Email.Folded()))
 	}
 	return nil
 }
@@ -286,7 +292,7 @@ func (s *Service) List(ctx context.Context, p ListParams, contactQuery string) (
 
 func (s *Service) searchByContact(p *ListParams, query string) error {
 	if email, err := contact.ParseEmail(query); err == nil {
-		p.EmailFingerprint = s.vault.Fingerprint(cardvault.KindContact, []byte(email.Address()))
+		p.EmailFingerprint = s.vault.Fingerprint(cardvault.KindContact, []byte(email.Folded()))
 		return nil
 	}
 	phone, err := contact.ParsePhone(query, s.cfg.Region)

@@ -47,6 +47,16 @@ func (s *Shelf) Has(o *Order) bool {
 	return true
 }
 
+// OnSale says whether everything that an order is of is still sold. Where it is not, no order gets units without a person.
+func (s *Shelf) OnSale(o *Order) bool {
+	for _, item := range o.Items {
+		if row := s.rows[item.ProductID]; row == nil || row.Status != "active" {
+			return false
+		}
+	}
+	return true
+}
+
 // Reserve takes the units that an order has still to get, all or none. Fault: out_of_stock.
 func (s *Shelf) Reserve(o *Order) error {
 	for i, item := range o.Items {

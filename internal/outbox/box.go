@@ -80,6 +80,20 @@ func (b *Box) InTx(ctx context.Context, fn func(tx *Tx) error) error {
 	return nil
 }
 
+// maxTries of InTxAgain.
+const maxTries = 4
+
+// InTxAgain is InTx for what is not gathered with others: after a deadlock, or a serialization failure where a database has such
+// transactions by default, it runs fn again.
+func (b *Box) InTxAgain(ctx context.Context, fn func(tx *Tx) error) error {
+	for try := 1; ; try++ {
+		err := b.InTx(ctx, fn)
+		if try == maxTries || !pgdb.IsRetryable(err) {
+			return err
+		}
+	}
+}
+
 // appendEvents writes them, with their safety job, whose id is known after the commit.
 func (tx *Tx) appendEvents(ctx context.Context, safetyJobID *int64) error {
 	if len(tx.events) == 0 {

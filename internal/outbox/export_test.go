@@ -11,3 +11,6 @@ var Measure = measure
 
 // ReservedTypes are the first words of vendbox's own event types.
 var ReservedTypes = reservedTypes
+
+// OwnTypes are vendbox's own event types.
+var OwnTypes = ownTypes

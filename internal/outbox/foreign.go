@@ -25,7 +25,13 @@ const (
 
 var (
 	// reservedTypes are the first words of vendbox's own event types.
-	reservedTypes    = []string{"order", "payment", "product", "stock", "webhook"}
+	reservedTypes = []string{"order", "payment", "product", "stock", "webhook"}
+	// ownTypes are vendbox's own event types, as docs/webhooks.md explains them.
+	ownTypes = []string{
+		"order.created", "order.paid", "order.on_hold", "order.completed", "order.released", "order.expired", "order.canceled",
+		"order.refunded", "payment.refunded", "payment.refund_failed", "payment.exception", "stock.imported", "stock.low",
+		"stock.depleted", "stock.restocked", "webhook.endpoint_disabled", "webhook.test",
+	}
 	typePattern      = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$`)
 	aggregatePattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 )
@@ -121,4 +127,11 @@ func numberSize(number string) int {
 		size += len(".") + scale
 	}
 	return size
+}
+
+// CanHappen says whether there can be events of a type: of vendbox's own words there are only those above. product.* and the like
+// stand for all that there are and will be.
+func CanHappen(eventType string) bool {
+	first, rest, _ := strings.Cut(eventType, ".")
+	return rest == "*" || !slices.Contains(reservedTypes, first) || slices.Contains(ownTypes, eventType)
 }

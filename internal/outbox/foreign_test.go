@@ -3,6 +3,8 @@ package outbox_test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -147,4 +149,26 @@ func TestMeasureIsThatOfPostgres(t *testing.T) {
 				where jsonb_path_exists($1::text::jsonb, format('$.**{%s}', n)::jsonpath))`, object).Scan(&wantSize, &wantLevels))
 		require.Equal(rt, []int{wantSize, wantLevels}, []int{size, levels}, object)
 	})
+}
+
+// What docs/webhooks.md explains is what an endpoint can ask for.
+func TestOwnTypesAreThoseOfTheDocs(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/webhooks.md")
+	require.NoError(t, err)
+	var documented []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `.*$").FindAllString(string(text), -1) {
+		cells := strings.Split(row, "|")
+		for _, quoted := range regexp.MustCompile("`([a-z]+\\.[a-z_]+)`").FindAllStringSubmatch(cells[1], -1) {
+			if outbox.CheckForeign(outbox.Event{Type: quoted[1]}) != nil && outbox.CanHappen(quoted[1]) {
+				documented = append(documented, quoted[1])
+			}
+		}
+	}
+	require.ElementsMatch(t, outbox.OwnTypes, documented)
+	for eventType, can := range map[string]bool{
+		"order.paid": true, "order.paied": false, "order.*": true, "product.*": true, "product.made": false, "shop.sold": true, "shop.*": true,
+	} {
+		require.Equal(t, can, outbox.CanHappen(eventType), eventType)
+	}
 }

@@ -109,7 +109,13 @@ func (b *application) load(ctx context.Context, notices []Notice) error {
 		paymentIDs[i] = notice.PaymentID
 		ask.Accounts, ask.EventIds = append(ask.Accounts, notice.Account), append(ask.EventIds, notice.EventID)
 	}
-	matches, err := b.q.PaymentOrderIDs(ctx, dbq.PaymentOrderIDsParams{IDs: paymentIDs, Channel: b.channel})
+	var matches []dbq.PaymentOrderIDsRow
+	err := pgdb.Together(ctx, b.tx,
+		pgdb.LimitLockWaits(ctx, groupcommit.Patience(ctx)),
+		func(db pgdb.DB) (err error) {
+			matches, err = dbq.New(db).PaymentOrderIDs(ctx, dbq.PaymentOrderIDsParams{IDs: paymentIDs, Channel: b.channel})
+			return err
+		})
 	if err != nil {
 		return err
 	}
@@ -230,19 +236,21 @@ func (b *application) effect(payment *dbq.PaymentLockByIDsRow, outcome Outcome) 
 }
 
 // late takes money for an order that has ended. One that had expired goes on as if it had not, if its units can be had
-// once more; otherwise it waits for stock. What somebody had canceled waits for a person.
+// once more and are still sold; otherwise it waits for stock. What somebody had canceled waits for a person.
 func (b *application) late(order *ordering.Order, by ordering.By) (Outcome, error) {
 	reason := ordering.HoldLateCanceled
 	if order.Status == ordering.Expired {
 		if !b.shelf.Has(order) {
 			return "", errEndedMeanwhile
 		}
-		err := b.shelf.Reserve(order)
-		if err == nil {
-			by.Reason += ", after the order had expired"
-			return Applied, order.MarkPaid(b.tx, by)
+		var err error
+		if b.shelf.OnSale(order) {
+			if err = b.shelf.Reserve(order); err == nil {
+				by.Reason += ", after the order had expired"
+				return Applied, order.MarkPaid(b.tx, by)
+			}
 		}
-		if !fault.HasCode(err, "out_of_stock") {
+		if err != nil && !fault.HasCode(err, "out_of_stock") {
 			return "", err
 		}
 		reason = ordering.HoldLateNoStock

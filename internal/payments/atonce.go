@@ -34,14 +34,16 @@ func (s *Service) flush(ctx context.Context, channel string, notices []Notice) (
 		return s.flushWith(ctx, channel, notices, nil)
 	}
 	var delivered []*ordering.Order
+	begun := false
 	results, err := s.flushWith(ctx, channel, notices, func(tx *outbox.Tx, orders []*ordering.Order) (err error) {
+		begun = true
 		delivered, err = s.deliver(ctx, tx, orders)
 		return err
 	})
 	switch {
 	case err == nil:
 		s.atOnce.Delivered(ctx, delivered)
-	case mayBeDeliverys(err):
+	case begun && mayBeDeliverys(err):
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withoutDelivery) // the first try may have used all of ctx
 		defer cancel()
 		why := err

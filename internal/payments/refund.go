@@ -65,7 +65,7 @@ func (s *Service) refund(
 		return Refunding{}, err
 	}
 	id := uuid.Must(uuid.NewV7())
-	err := s.box.InTx(ctx, func(tx *outbox.Tx) error {
+	err := s.box.InTxAgain(ctx, func(tx *outbox.Tx) error {
 		_, err := ordering.RefundOne(ctx, tx, orderID, r.Lines, r.By, func(o *ordering.Order) error {
 			if err := checkRefundKey(ctx, tx, o, r); err != nil {
 				return err

@@ -41,14 +41,14 @@ type openChannel struct {
 func NewService(pool *pgxpool.Pool, box *outbox.Box, now func() time.Time, channels ...Channel) *Service {
 	s := &Service{pool: pool, box: box, now: now, channels: map[string]*openChannel{}}
 	s.begin = groupcommit.New(groupcommit.Config[Payment, Payment]{
-		Flush: s.insert, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
+		Flush: s.insert, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsMembers,
 	})
 	for _, channel := range channels {
 		s.channels[channel.Name()] = &openChannel{channel, groupcommit.New(groupcommit.Config[Notice, Application]{
 			Flush: func(ctx context.Context, notices []Notice) ([]groupcommit.Result[Application], error) {
 				return s.flush(ctx, channel.Name(), notices)
 			},
-			Retryable: isRetryable, Splittable: pgdb.IsDataError,
+			Retryable: isRetryable, Splittable: pgdb.IsMembers,
 		})}
 	}
 	return s

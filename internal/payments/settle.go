@@ -25,7 +25,7 @@ var (
 // SettleRefund records that a person has given the money back: where no gateway could, where one refused, or where nobody
 // knew. Faults: refund_not_found, refund_in_progress, refund_finished.
 func (s *Service) SettleRefund(ctx context.Context, id uuid.UUID, reference, actor string) (Refunding, error) {
-	err := s.box.InTx(ctx, func(tx *outbox.Tx) error {
+	err := s.box.InTxAgain(ctx, func(tx *outbox.Tx) error {
 		return settle(ctx, tx, id, personMaySettle, RefundAnswer{
 			Status: RefundSucceeded, Reference: reference, Reason: "settled by " + actor,
 		})

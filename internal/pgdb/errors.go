@@ -41,15 +41,21 @@ func violates(err error, code string, constraints []string) bool {
 	return ok && pgErr.Code == code && (len(constraints) == 0 || slices.Contains(constraints, pgErr.ConstraintName))
 }
 
-// IsRetryable says whether the same transaction may well succeed when run again at once: a serialization failure, a
-// deadlock, a lock that was not to be had in time.
+// IsRetryable says whether the same transaction may well succeed when run again at once: a serialization failure, a deadlock.
 func IsRetryable(err error) bool {
 	switch code(err) {
-	case serializationFailure, deadlockDetected, lockNotAvailable:
+	case serializationFailure, deadlockDetected:
 		return true
 	}
 	return false
 }
+
+// IsLockTimeout says whether a lock was not to be had in time: somebody holds it for longer than that.
+func IsLockTimeout(err error) bool { return code(err) == lockNotAvailable }
+
+// IsMembers says whether an error of a transaction for a set is some member's: its data is to blame, or somebody holds a row that
+// it needs. Without that member the others may go through.
+func IsMembers(err error) bool { return IsDataError(err) || IsLockTimeout(err) }
 
 // IsUnavailable says whether the database could not be reached, or is going down or coming up: nothing is wrong with the
 // request, and a little later it may do.

@@ -149,7 +149,7 @@ func TestMigrateSaysWhoHoldsTheLock(t *testing.T) {
 	_, err = pgdb.MigrateUpFrom(ctx, cfg, files)
 	var timeout *pgdb.LockTimeoutError
 	require.ErrorAs(t, err, &timeout)
-	require.True(t, pgdb.IsRetryable(err))
+	require.True(t, pgdb.IsLockTimeout(err))
 	t.Log(err)
 	require.ErrorContains(t, err, "migration 000002_pages: could not get a lock within 400ms")
 	require.ErrorContains(t, err, "AccessExclusiveLock on book: held by process")

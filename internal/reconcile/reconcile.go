@@ -84,9 +84,9 @@ func (s *Service) Run(ctx context.Context, from, to time.Time) (Report, error) {
 
 // keep adds a scope's differences to the report and to the entries. whole says that they are all there are.
 func (s *Service) keep(ctx context.Context, report *Report, scope string, found []Difference, whole bool) error {
-	gone, err := s.save(ctx, scope, found, whole)
+	open, gone, err := s.save(ctx, scope, found, whole)
 	report.Gone += gone
-	report.Differences = append(report.Differences, found...)
+	report.Differences = append(report.Differences, open...)
 	return err
 }
 
@@ -139,17 +139,17 @@ var suggestions = func() (texts map[string]string) {
 }()
 
 // save writes a scope's differences down and, when they are the whole of it, closes those of its entries that were not seen. It
-// says how many.
-func (s *Service) save(ctx context.Context, scope string, found []Difference, whole bool) (gone int, err error) {
+// gives those that are open now, without what a person has resolved, and says how many were closed.
+func (s *Service) save(ctx context.Context, scope string, found []Difference, whole bool) (open []Difference, gone int, err error) {
 	seenAt := s.now().UTC().Truncate(time.Microsecond)
 	p := dbq.ReconciliationSaveParams{Scope: scope, SeenAt: seenAt}
-	seen := map[[3]string]bool{}
+	seen := map[dbq.ReconciliationSaveRow]Difference{}
 	for _, d := range found {
-		key := [3]string{d.Kind, d.Subject, d.What}
-		if seen[key] {
+		key := dbq.ReconciliationSaveRow{Kind: d.Kind, Subject: d.Subject, What: d.What}
+		if _, ok := seen[key]; ok {
 			continue // an insert sees a row once
 		}
-		seen[key] = true
+		seen[key] = d
 		p.IDs = append(p.IDs, uuid.Must(uuid.NewV7()))
 		p.Kinds, p.Subjects, p.Whats = append(p.Kinds, d.Kind), append(p.Subjects, d.Subject), append(p.Whats, d.What)
 		p.Expected, p.Actual = append(p.Expected, d.Expected), append(p.Actual, d.Actual)
@@ -158,8 +158,12 @@ func (s *Service) save(ctx context.Context, scope string, found []Difference, wh
 	err = pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		q := dbq.New(tx)
 		if len(p.IDs) > 0 {
-			if err := q.ReconciliationSave(ctx, p); err != nil {
+			rows, err := q.ReconciliationSave(ctx, p)
+			if err != nil {
 				return err
+			}
+			for _, row := range rows {
+				open = append(open, seen[row])
 			}
 		}
 		if !whole {
@@ -170,7 +174,7 @@ func (s *Service) save(ctx context.Context, scope string, found []Difference, wh
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("reconcile: write differences: %w", err)
+		return nil, 0, fmt.Errorf("reconcile: write differences: %w", err)
 	}
-	return gone, nil
+	return open, gone, nil
 }

@@ -143,6 +143,38 @@ func TestResolve(t *testing.T) {
 	require.NotEqual(t, entry.ID, b.find(t, "paid_undelivered", order.String(), "open").ID, "it is there still")
 }
 
+func TestEachDoubtfulNoticeIsAMatterOfItsOwn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	order, payment := b.paid(t, 1999)
+	doubt := func(event string, amount int) {
+		b.exec(t, `insert into payment_events (id, channel, account, event_id, payment_id, order_id, type, amount, currency, outcome, body,
+				occurred_at, received_at)
+			values ($1, 'alipay', 'a', $2, $3, $4, 'payment.succeeded', $5, 'CNY', 'second_payment', '', $6, $6)`,
+			uuid.Must(uuid.NewV7()), event, payment, order, amount, b.now.Add(-time.Minute))
+	}
+	run := func() (doubts int) {
+		from, to := b.window()
+		report, err := b.room.Run(t.Context(), from, to)
+		require.NoError(t, err)
+		for _, d := range report.Differences {
+			if d.Kind == "money_in_doubt" {
+				doubts++
+			}
+		}
+		return doubts
+	}
+	doubt("one", 50)
+	doubt("two", 70)
+	require.Equal(t, 2, run())
+	entry := b.find(t, "money_in_doubt", order.String(), "open")
+	_, err := b.room.Resolve(t.Context(), entry.ID, "operator:ann", "given back by hand")
+	require.NoError(t, err)
+	require.Equal(t, 1, run(), "what is resolved is no difference any more, and the other one is")
+	doubt("three", 90)
+	require.Equal(t, 2, run())
+}
+
 var columns = reconcile.Columns{Payment: "商户订单号", Amount: "订单金额", Type: "业务类型", Default: "CNY"}
 
 func TestASettlementFileIsComparedBothWays(t *testing.T) {
@@ -177,7 +209,8 @@ func TestASettlementFileIsComparedBothWays(t *testing.T) {
 	require.Equal(t, []string{"settlement_missing"}, kinds(report.Differences, missing.String()))
 	require.Equal(t, []string{"settlement_not_applied"}, kinds(report.Differences, open.String()))
 	require.Equal(t, []string{"settlement_unknown"}, kinds(report.Differences, stranger.String()))
-	require.Equal(t, []string{"settlement_line_invalid"}, kinds(report.Differences, "line 8"))
+	require.Equal(t, []string{"settlement_unknown"}, kinds(report.Differences, "nonsense"))
+	require.Equal(t, []string{"settlement_line_invalid"}, kinds(report.Differences, "line 9"))
 	require.Len(t, report.Differences, 7)
 }
 

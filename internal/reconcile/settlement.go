@@ -69,6 +69,9 @@ func ReadSettlement(r io.Reader, columns Columns) ([]Line, []Difference, error) 
 		}
 		line, ok, err := at.read(record, columns.Default)
 		switch {
+		case errors.Is(err, errForeign):
+			bad = append(bad, differenceOf("settlement_unknown", cut(fieldOf(record, at.payment)),
+				"settled, and not one of our payments", "", text(line.Amount)))
 		case err != nil:
 			bad = append(bad, differenceOf("settlement_line_invalid", "line "+strconv.Itoa(number), err.Error(), "", ""))
 		case ok:
@@ -116,14 +119,14 @@ func fieldOf(record []string, at int) string {
 	return clean(record[at])
 }
 
+// errForeign is a line under a number that vendbox never gave: somebody has paid past it.
+var errForeign = errors.New("no payment of ours")
+
 // read makes a line of a record; ok is false for sums and remarks below the lines.
 func (at *positions) read(record []string, currency string) (line Line, ok bool, err error) {
 	id, amount := fieldOf(record, at.payment), fieldOf(record, at.amount)
 	if id == "" || amount == "" || strings.HasPrefix(clean(record[0]), "#") {
 		return line, false, nil
-	}
-	if line.PaymentID, err = uuid.Parse(id); err != nil {
-		return line, false, fmt.Errorf("%q is no payment of ours", cut(id))
 	}
 	amount = strings.ReplaceAll(strings.TrimLeft(amount, "¥￥ "), ",", "")
 	if line.Amount, err = money.ParseDecimal(amount, cmp.Or(fieldOf(record, at.currency), currency)); err != nil {
@@ -132,6 +135,9 @@ func (at *positions) read(record []string, currency string) (line Line, ok bool,
 	kind := strings.ToLower(fieldOf(record, at.kind))
 	line.Refund = line.Amount.Amount < 0 || strings.Contains(kind, "refund") || strings.Contains(kind, "退款")
 	line.Amount.Amount = max(line.Amount.Amount, -line.Amount.Amount)
+	if line.PaymentID, err = uuid.Parse(id); err != nil {
+		return line, false, errForeign
+	}
 	return line, true, nil
 }
 
@@ -177,7 +183,7 @@ func (s *Service) Settle(ctx context.Context, channel string, lines []Line, bad 
 	report.Differences = append(report.Differences, compare(lines, named, ours, givenBack)...)
 	// By days, so that the same file is the same scope whenever it is read.
 	scope := fmt.Sprintf("settlement %s %s %s", channel, from.UTC().Format(time.DateOnly), to.UTC().Format(time.DateOnly))
-	report.Gone, err = s.save(ctx, scope, report.Differences, true)
+	report.Differences, report.Gone, err = s.save(ctx, scope, report.Differences, true)
 	return report, err
 }
 

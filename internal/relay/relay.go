@@ -72,7 +72,7 @@ func New(pool *pgxpool.Pool, client *river.Client[pgx.Tx], log *slog.Logger, rou
 		wake: make(chan struct{}, 1), done: make(chan struct{}), pageSize: maxEvents, pages: maxPages,
 	}
 	r.late = groupcommit.New(groupcommit.Config[[]outbox.Event, struct{}]{
-		Flush: r.flushLate, MaxBatch: maxEvents, Timeout: lateTimeout, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
+		Flush: r.flushLate, MaxBatch: maxEvents, Timeout: lateTimeout, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsMembers,
 	})
 	go r.fastPath()
 	return r
@@ -163,7 +163,7 @@ func (r *Relay) tryHop(ctx context.Context, events []outbox.Event, safetyJobs []
 		hopCtx, cancel := context.WithTimeout(ctx, hopTimeout)
 		err = r.hop(hopCtx, events, safetyJobs)
 		cancel()
-		if err == nil || !pgdb.IsRetryable(err) {
+		if err == nil || !pgdb.IsRetryable(err) && !pgdb.IsLockTimeout(err) {
 			break
 		}
 	}

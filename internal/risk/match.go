@@ -65,7 +65,7 @@ func ready(f File, region string, vault *cardvault.Vault) []rule {
 		}
 		for _, s := range r.Emails {
 			if email, err := contact.ParseEmail(s); err == nil {
-				block(cardvault.KindContact, email.Address())
+				block(cardvault.KindContact, email.Folded())
 			}
 		}
 		for _, s := range r.IPs {

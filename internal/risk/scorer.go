@@ -18,6 +18,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/vendbox/vendbox/internal/money"
+	"github.com/vendbox/vendbox/internal/outbound"
 )
 
 // ScorerConfig is an external scorer's place in the rules file.
@@ -138,7 +139,7 @@ func newScorer(cfg ScorerConfig, breakFor time.Duration) *scorer {
 	return &scorer{
 		cfg: cfg,
 		client: &http.Client{
-			Transport:     transport,
+			Transport:     outbound.OnlyHTTP(transport),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		breaker: gobreaker.NewCircuitBreaker[score](gobreaker.Settings{

@@ -98,7 +98,7 @@ func NewService(cfg Config, deps Deps) (*Service, error) {
 	s.askers = groupcommit.New(groupcommit.Config[[][]probe, []history]{Flush: s.flushAsked, Retryable: pgdb.IsRetryable})
 	s.readers = groupcommit.New(groupcommit.Config[uuid.UUID, *dossier]{Flush: s.flushRead, Retryable: pgdb.IsRetryable})
 	s.writers = groupcommit.New(groupcommit.Config[*verdict, bool]{
-		Flush: s.flushVerdicts, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
+		Flush: s.flushVerdicts, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsMembers,
 	})
 	return s, nil
 }

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/vendbox/vendbox/internal/outbound"
 )
 
 // Gateway is a Provider that speaks to any gateway with an HTTP API, as a GatewayConfig describes it.
@@ -124,7 +126,7 @@ func gatewayClient() *http.Client {
 	protocols.SetHTTP1(true)
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
+		Transport: outbound.OnlyHTTP(&http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
 			DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 			TLSHandshakeTimeout:    5 * time.Second,
@@ -132,7 +134,7 @@ func gatewayClient() *http.Client {
 			MaxIdleConnsPerHost:    100,
 			MaxResponseHeaderBytes: 64 << 10,
 			Protocols:              protocols,
-		},
+		}),
 	}
 }
 

@@ -48,7 +48,7 @@ type verdict struct {
 // newClaims gathers claims. The result says whether it was granted: of several for one attempt one is.
 func (s *Service) newClaims() *groupcommit.Group[claim, bool] {
 	return groupcommit.New(groupcommit.Config[claim, bool]{
-		Interval: groupcommit.CalmInterval, UnderLoad: groupcommit.CalmUnderLoad, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
+		Interval: groupcommit.CalmInterval, UnderLoad: groupcommit.CalmUnderLoad, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsMembers,
 		Flush: func(ctx context.Context, batch []claim) ([]groupcommit.Result[bool], error) {
 			p := dbq.SMSMessageClaimParams{Provider: s.deps.Provider.Name()}
 			for _, c := range batch {
@@ -63,7 +63,7 @@ func (s *Service) newClaims() *groupcommit.Group[claim, bool] {
 // newResults gathers verdicts. The result says whether it was written: false when the message has moved on since.
 func (s *Service) newResults() *groupcommit.Group[verdict, bool] {
 	return groupcommit.New(groupcommit.Config[verdict, bool]{
-		Interval: groupcommit.CalmInterval, UnderLoad: groupcommit.CalmUnderLoad, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
+		Interval: groupcommit.CalmInterval, UnderLoad: groupcommit.CalmUnderLoad, Retryable: pgdb.IsRetryable, Splittable: pgdb.IsMembers,
 		Flush: func(ctx context.Context, batch []verdict) ([]groupcommit.Result[bool], error) {
 			p := dbq.SMSMessageSettleParams{Now: s.now()}
 			for _, v := range batch {

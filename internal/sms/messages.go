@@ -126,6 +126,12 @@ func (s *Service) Resend(ctx context.Context, id uuid.UUID) (Message, error) {
 		if err := s.insertJob(ctx, tx, row, row.Round+1); err != nil {
 			return err
 		}
+		err = q.FailedJobsSupersede(ctx, dbq.FailedJobsSupersedeParams{
+			Kind: Args{}.Kind(), Argument: "message_id", IDs: []string{row.ID.String()}, Now: s.deps.Now(),
+		})
+		if err != nil {
+			return fmt.Errorf("sms: close failed jobs of message %s: %w", row.ID, err)
+		}
 		after, err := q.SMSMessageGet(ctx, id)
 		m = Message(after)
 		return err

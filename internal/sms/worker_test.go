@@ -279,6 +279,8 @@ func TestResend(t *testing.T) {
 	m, err := b.Resend(t.Context(), args.MessageID)
 	require.NoError(t, err)
 	require.Equal(t, "pending", m.Status)
+	b.eventually(t, 1, `select count(*) from failed_jobs f join failed_job_interventions i on i.failed_job_id = f.id
+		where f.status = 'resolved' and i.action = 'resolve' and i.actor = 'resend'`)
 	b.eventually(t, 1, `select count(*) from sms_messages where status = 'sent' and attempts = 2`)
 	require.Equal(t, b.provider.calls()[0].Ref, b.provider.calls()[1].Ref)
 	b.eventually(t, 1, `select count(*) from river_job where kind = 'send_sms' and state = 'completed'

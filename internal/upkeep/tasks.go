@@ -133,6 +133,7 @@ func (u *Upkeep) own() []Task {
 		{Name: "drop_partitions", Every: time.Hour, Run: u.dropPartitions},
 		{Name: "analyze_grown", Every: 5 * time.Second, Run: u.analyzeGrown},
 		{Name: "clean_card_imports", Every: time.Minute, OnStart: true, Run: u.cleanImports},
+		{Name: "take_out_expired_cards", Every: 15 * time.Second, OnStart: true, Run: u.takeOutExpired},
 		{Name: "sweep_failed_jobs", Every: time.Minute, OnStart: true, Run: u.sweepFailedJobs},
 		{Name: "forget_heartbeats", Every: time.Hour, Run: u.forgetHeartbeats},
 	}
@@ -176,6 +177,11 @@ func (u *Upkeep) analyzeGrown(ctx context.Context) (string, error) {
 func (u *Upkeep) cleanImports(ctx context.Context) (string, error) {
 	cleaned, err := u.cfg.Inventory.CleanStaleImports(ctx, importsStaleAfter)
 	return count(cleaned, "abandoned card imports ended"), err
+}
+
+func (u *Upkeep) takeOutExpired(ctx context.Context) (string, error) {
+	taken, err := u.cfg.Inventory.TakeOutExpired(ctx)
+	return count(int(taken), "expired cards taken from the shelf"), err
 }
 
 func (u *Upkeep) sweepFailedJobs(ctx context.Context) (string, error) {

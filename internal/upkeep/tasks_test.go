@@ -136,7 +136,7 @@ func TestADropDoesNotWaitLong(t *testing.T) {
 			_, err = task.Run(t.Context())
 		}
 	}
-	require.True(t, pgdb.IsRetryable(err), "%v", err)
+	require.True(t, pgdb.IsLockTimeout(err), "%v", err)
 }
 
 func TestAnalyzeWhatHasGrown(t *testing.T) {

@@ -80,6 +80,11 @@ func TestAnswers(t *testing.T) {
 			_, _ = conn.Write([]byte("220 smtp \x00\xff ready\r\n\r\n"))
 			_ = conn.Close()
 		}, status: DeliveryPending, error: "malformed HTTP"},
+		"another protocol": {handler: func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, _ := http.NewResponseController(w).Hijack()
+			_, _ = conn.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"))
+			_, _ = io.Copy(io.Discard, conn) // silent until the sender ends it
+		}, status: DeliveryPending, error: "the server switched protocols"},
 		"a flood": {handler: func(w http.ResponseWriter, _ *http.Request) {
 			chunk := strings.Repeat("x", 1<<16)
 			for range 1600 {

@@ -210,7 +210,7 @@ func (s *Service) DeleteEndpoint(ctx context.Context, id uuid.UUID) error {
 // webhook_endpoint_not_found, webhook_endpoint_disabled.
 func (s *Service) SendTest(ctx context.Context, id uuid.UUID, traceparent string) (uuid.UUID, error) {
 	eventID := uuid.Must(uuid.NewV7())
-	err := s.deps.Box.InTx(ctx, func(tx *outbox.Tx) error {
+	err := s.deps.Box.InTxAgain(ctx, func(tx *outbox.Tx) error {
 		row, err := dbq.New(tx).WebhookEndpointGet(ctx, id)
 		if err != nil {
 			return endpointNotFound(err, id)

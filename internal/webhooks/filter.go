@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/vendbox/vendbox/internal/fault"
+	"github.com/vendbox/vendbox/internal/outbox"
 )
 
 const (
@@ -17,14 +18,15 @@ const (
 // filterForm is an event type, or the beginning of one up to a dot and a star.
 var filterForm = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*(\.[a-z0-9_]+|\.\*)$`)
 
-// checkFilters wants 1 to 100 filters: "*", "order.*" or an exact type. It gives them sorted and without repeats.
+// checkFilters wants 1 to 100 filters: "*", "order.*" or an exact type, of which vendbox's own have to exist. It gives them sorted
+// and without repeats.
 // Error: webhook_event_types_invalid with the first wrong one.
 func checkFilters(filters []string) ([]string, error) {
 	if len(filters) == 0 || len(filters) > maxFilters {
 		return nil, fault.New(fault.Invalid, "webhook_event_types_invalid", "event_type", "", "max", maxFilters)
 	}
 	for _, filter := range filters {
-		if filter != everything && (len(filter) > maxFilterLen || !filterForm.MatchString(filter)) {
+		if filter != everything && (len(filter) > maxFilterLen || !filterForm.MatchString(filter) || !outbox.CanHappen(filter)) {
 			return nil, fault.New(fault.Invalid, "webhook_event_types_invalid", "event_type", clip(filter, maxFilterLen), "max", maxFilters)
 		}
 	}

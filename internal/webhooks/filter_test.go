@@ -18,6 +18,7 @@ func TestCheckFilters(t *testing.T) {
 
 	for _, wrong := range []string{
 		"", "order", "Order.paid", "order.", ".paid", "*.paid", "order.*.x", "order*", "order..paid", "order.pa id",
+		"order.paied", "stock.any", "webhook.test.x",
 		"order.**", "1order.paid", "order.paid\n", "a." + strings.Repeat("b", 128), "订单.paid", "\x00",
 	} {
 		_, err := checkFilters([]string{"*", wrong})

@@ -141,7 +141,8 @@ func refuseDisabled(ctx context.Context, q *dbq.Queries, ids []uuid.UUID) (map[u
 }
 
 // sendAgain opens a new round for deliveries that the transaction has locked, each with a new job, and says for how
-// many. Those whose events are not kept any more it leaves as they are.
+// many. The failed jobs of earlier rounds are closed: they are nobody's work any more. Those whose events are not kept any more
+// it leaves as they are.
 func (s *Service) sendAgain(ctx context.Context, tx pgx.Tx, rows []dbq.WebhookDelivery, now time.Time) (int, error) {
 	q := dbq.New(tx)
 	var eventIDs []uuid.UUID
@@ -169,8 +170,10 @@ func (s *Service) sendAgain(ctx context.Context, tx pgx.Tx, rows []dbq.WebhookDe
 		return 0, fmt.Errorf("webhooks: reopen deliveries: %w", err)
 	}
 	jobs := make([]river.InsertManyParams, len(opened))
+	failed := dbq.FailedJobsSupersedeParams{Kind: Args{}.Kind(), Argument: "delivery_id", Now: now}
 	for i, o := range opened {
 		row := byID[o.ID]
+		failed.IDs = append(failed.IDs, row.ID.String())
 		var headers outbox.Headers
 		if err := json.Unmarshal(events[row.EventID].Headers, &headers); err != nil {
 			return 0, fmt.Errorf("webhooks: headers of event %s: %w", row.EventID, err)
@@ -182,6 +185,9 @@ func (s *Service) sendAgain(ctx context.Context, tx pgx.Tx, rows []dbq.WebhookDe
 	}
 	if _, err := s.deps.Jobs.InsertManyFastTx(ctx, tx, jobs); err != nil {
 		return 0, fmt.Errorf("webhooks: insert jobs: %w", err)
+	}
+	if err := q.FailedJobsSupersede(ctx, failed); err != nil {
+		return 0, fmt.Errorf("webhooks: close failed jobs: %w", err)
 	}
 	return len(jobs), nil
 }

@@ -38,8 +38,18 @@ func TestResend(t *testing.T) {
 	require.True(t, fault.HasCode(err, "webhook_delivery_in_flight"), "its job is about to run")
 	require.NoError(t, b.work(t, args, 1))
 
+	for _, id := range []uuid.UUID{args.DeliveryID, uuid.New()} {
+		_, err = b.pool.Exec(ctx, `insert into failed_jobs (job_id, kind, queue, args, metadata, state, attempt, max_attempts, failed_at)
+			values ((random() * 1e9)::bigint, 'deliver_webhook', 'webhooks', jsonb_build_object('delivery_id', $1::text), '{}',
+				'discarded', 8, 8, now())`, id)
+		require.NoError(t, err)
+	}
 	d, err := b.Resend(ctx, args.DeliveryID) // also what has succeeded
 	require.NoError(t, err)
+	var open, closed int
+	require.NoError(t, b.pool.QueryRow(ctx, `select count(*) filter (where status = 'open'), count(*) filter (where status = 'resolved')
+		from failed_jobs`).Scan(&open, &closed))
+	require.Equal(t, [2]int{1, 1}, [2]int{open, closed}, "the failed job of what is sent again is nobody's work any more")
 	require.Equal(t, DeliveryPending, d.Status)
 	_, err = b.Resend(ctx, args.DeliveryID)
 	require.True(t, fault.HasCode(err, "webhook_delivery_in_flight"))

@@ -17,6 +17,8 @@ import (
 	"code.dny.dev/ssrf"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/vendbox/vendbox/internal/outbound"
 )
 
 const (
@@ -83,7 +85,7 @@ func newSender(cfg Config, guard *guard, deps Deps) *sender {
 		transport: transport, userAgent: "vendbox/" + cfg.Version, timeout: cfg.Timeout, now: deps.Now,
 		tracer: deps.Tracing.Tracer("github.com/vendbox/vendbox/internal/webhooks"),
 		client: &http.Client{
-			Transport:     transport,
+			Transport:     outbound.OnlyHTTP(transport),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}

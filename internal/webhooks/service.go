@@ -163,7 +163,7 @@ func NewService(cfg Config, deps Deps) (*Service, error) {
 	})
 	s.results = groupcommit.New(groupcommit.Config[result, struct{}]{
 		Flush: s.record, Interval: groupcommit.CalmInterval, UnderLoad: groupcommit.CalmUnderLoad,
-		Retryable: pgdb.IsRetryable, Splittable: pgdb.IsDataError,
+		Retryable: pgdb.IsRetryable, Splittable: pgdb.IsMembers,
 	})
 	return s, nil
 }

@@ -254,7 +254,8 @@ func (m *model) askAll(now time.Time) {
 }
 
 func (m *model) canHold(o *modelOrder) bool {
-	return o.Status == ordering.PendingPayment || o.Status == ordering.Processing
+	return o.Status == ordering.PendingPayment || o.Status == ordering.Processing ||
+		o.Status == ordering.OnHold && o.Hold == ordering.HoldCardShortage
 }
 
 func (m *model) hold(o *modelOrder, now time.Time) {

@@ -65,6 +65,42 @@ func TestImportedCardsReachWhoeverWaits(t *testing.T) {
 	b.requireAudit(t)
 }
 
+// What is off sale goes to nobody by itself, and a person can stop what would go on by itself.
+func TestWhatAPersonHasStoppedDoesNotGoOnByItself(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.product(t, "card", inventory.KindCard, 2)
+	offSale := func(status inventory.Status) {
+		_, err := b.stock.Update(t.Context(), "card", inventory.Patch{Status: &status})
+		require.NoError(t, err)
+	}
+	expired := b.place(t, ordering.Line{SKU: "card", Quantity: 1})
+	attempt := b.begin(t, expired).ID
+	b.clock.forward(30 * time.Minute)
+	_, err := b.payments.ExpireDue(t.Context())
+	require.NoError(t, err)
+	offSale(inventory.StatusDisabled)
+	require.Equal(t, payments.LatePayment, b.receive(t, attempt, price), "there are two, and they are not sold any more")
+	require.Equal(t, ordering.HoldLateNoStock, b.order(t, expired).HoldReason)
+	require.Zero(t, b.restock(t))
+	offSale(inventory.StatusActive)
+	require.Equal(t, 1, b.restock(t))
+	b.work(t)
+	require.Equal(t, ordering.Completed, b.order(t, expired).Status)
+
+	short := b.short(t, "card", 1)
+	held, err := b.orders.Hold(t.Context(), short, ordering.By{Actor: "operator:ann", Reason: "the supplier is a fraud"})
+	require.NoError(t, err)
+	require.Equal(t, ordering.HoldManual, held.HoldReason)
+	b.importCards(t, "card", 1)
+	require.Zero(t, b.restock(t))
+	_, err = b.orders.Release(t.Context(), short, ordering.By{Actor: "operator:ann"})
+	require.NoError(t, err)
+	b.work(t)
+	require.Equal(t, ordering.Completed, b.order(t, short).Status)
+	b.requireAudit(t)
+}
+
 // The older one wants two, of which one is reserved for a third: it keeps no card from the other.
 func TestWhoCannotBeServedYetKeepsNobodyWaiting(t *testing.T) {
 	t.Parallel()

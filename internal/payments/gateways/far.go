@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/vendbox/vendbox/internal/outbound"
 )
 
 const (
@@ -22,6 +24,7 @@ type far struct{ client *http.Client }
 func newFar() far {
 	return far{&http.Client{
 		Timeout:       farTimeout,
+		Transport:     outbound.OnlyHTTP(http.DefaultTransport),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
