@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/vendbox/vendbox/internal/httpapi"
 )
 
 type commands struct {
@@ -69,9 +72,21 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, errFound):
 		return 1
 	default:
-		fmt.Fprintln(stderr, "vendbox:", err)
+		fmt.Fprintln(stderr, "vendbox:", httpapi.Explain(err))
 		return 1
 	}
+}
+
+// listen opens the address of the API.
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("listen on %s: %w: end what listens there, or choose another address with --addr", addr, syscall.EADDRINUSE)
+	case err != nil:
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	return listener, nil
 }
 
 // errFound is a command's answer, not its failure: it has printed what it found.

@@ -74,15 +74,15 @@ func (d *devStack) start(ctx context.Context, opts devOptions) error {
 	if err := d.loadSecrets(opts.DataDir); err != nil {
 		return err
 	}
+	listener, err := listen(ctx, opts.Addr)
+	if err != nil {
+		return err
+	}
+	d.ends = append(d.ends, func() { _ = listener.Close() })
 	cfg, err := d.startPostgres(ctx, opts)
 	if err != nil {
 		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", opts.Addr)
-	if err != nil {
-		return fmt.Errorf("listen on %s: %w", opts.Addr, err)
-	}
-	d.ends = append(d.ends, func() { _ = listener.Close() })
 	d.APIURL = "http://" + listener.Addr().String()
 	cfg.PublicURL, cfg.Channels, cfg.RiskRules = d.APIURL, opts.Channels, opts.RiskRules
 	if err := d.startSinks(ctx); err != nil {

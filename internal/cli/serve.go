@@ -32,9 +32,9 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 			log.WarnContext(ctx, "tracing", "error", err)
 		}
 	}()
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Addr)
+	listener, err := listen(ctx, c.Addr)
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w", c.Addr, err)
+		return err
 	}
 	defer listener.Close()
 	if c.PublicURL == "" {

@@ -54,8 +54,9 @@ func (g *Group[P, R]) suspect(batch []*call[P, R]) {
 	g.sift(slices.DeleteFunc(batch, func(c *call[P, R]) bool { return !c.settled.CompareAndSwap(false, true) }))
 }
 
-// Patience is how long a flush should wait at most for a lock that somebody else holds, say a person who has left a transaction open: a
-// member that needs it fails alone and soon, if Splittable knows the error. Batches of our own let go within milliseconds.
+// Patience is how long a flush should wait at most for a lock that somebody else holds. A member that needs a row of a person's, who
+// has left a transaction open, then fails alone and soon, if Splittable knows the error; a table that is being altered is waited for
+// several times as long, if Retryable does. Batches of our own let go within milliseconds.
 func Patience(ctx context.Context) time.Duration {
 	if ctx.Value(sifting{}) != nil {
 		return siftingPatience

@@ -9,6 +9,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"golang.org/x/text/language"
+
+	"github.com/vendbox/vendbox/internal/fault"
 )
 
 // Language is one of the two the answers are written in.
@@ -59,6 +61,16 @@ func textOf(lang Language, code string, params map[string]any) (title, detail st
 	}
 	w := e.in(lang)
 	return w.Title, fill(w.Detail, params)
+}
+
+// Explain says of an error what a caller of the API would be told, with its code, where it is a fault; for the command line.
+func Explain(err error) string {
+	f, ok := fault.As(err)
+	if !ok {
+		return err.Error()
+	}
+	_, detail := textOf(English, f.Code, f.Params)
+	return detail + " (" + f.Code + ")"
 }
 
 func fill(text string, params map[string]any) string {

@@ -103,7 +103,7 @@ func problemOf(ctx context.Context, err error) *Problem {
 		return newProblem(ctx, http.StatusServiceUnavailable, codeOverloaded, nil)
 	case errors.Is(err, pgdb.ErrCommitUnknown), errors.Is(err, context.DeadlineExceeded):
 		return newProblem(ctx, http.StatusServiceUnavailable, codeOutcomeUnknown, nil)
-	case pgdb.IsLockTimeout(err), pgdb.IsRetryable(err):
+	case pgdb.IsLockTimeout(err), pgdb.IsRetryable(err): // after the tries that it has had
 		return newProblem(ctx, http.StatusServiceUnavailable, codeBusy, nil)
 	case pgdb.IsUnavailable(err):
 		return newProblem(ctx, http.StatusServiceUnavailable, codeDatabaseUnavailable, nil)

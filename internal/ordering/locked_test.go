@@ -1,9 +1,11 @@
 package ordering_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendbox/vendbox/internal/fault"
@@ -38,6 +40,42 @@ func TestALockedProductHoldsUpNobodyElse(t *testing.T) {
 	_, err = service.Place(t.Context(), one("locked"), b.caller)
 	require.NoError(t, err)
 	require.Equal(t, 5, b.int(t, `select count(*) from orders`))
+}
+
+// A migration holds the whole table for some seconds. Whoever comes then waits, and nobody is refused.
+func TestAnAlteredTableIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.product(t, "a", 10)
+	_, err := b.service.Place(t.Context(), one("a"), b.caller) // a statement that has still to be prepared waits for longer
+	require.NoError(t, err)
+	holder, watcher := b.connect(t), b.connect(t) // beside the pool, whose connection has its statements prepared
+	_, err = holder.Exec(t.Context(), `begin; lock table stock in access exclusive mode`)
+	require.NoError(t, err)
+	placed := make(chan error, 1)
+	go func() {
+		_, err := b.service.Place(t.Context(), one("a"), b.caller)
+		placed <- err
+	}()
+	waitingSince := func() (at time.Time) {
+		_ = watcher.QueryRow(t.Context(), `select max(query_start) from pg_stat_activity
+			where datname = current_database() and wait_event_type = 'Lock'`).Scan(&at)
+		return at
+	}
+	require.Eventually(t, func() bool { return !waitingSince().IsZero() }, time.Minute, 5*time.Millisecond)
+	first := waitingSince()
+	require.Eventually(t, func() bool { return waitingSince().After(first) }, time.Minute, 5*time.Millisecond, "it tries again")
+	_, err = holder.Exec(t.Context(), `rollback`)
+	require.NoError(t, err)
+	require.NoError(t, <-placed)
+}
+
+func (b *bundle) connect(t *testing.T) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.ConnectConfig(t.Context(), b.pool.Config().ConnConfig)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(context.Background()) }) //nolint:usetesting // the test's own has ended by then
+	return conn
 }
 
 func TestAnOrderIsNotOfMoreThanOneTransactionCanDeliver(t *testing.T) {

@@ -41,11 +41,14 @@ func violates(err error, code string, constraints []string) bool {
 	return ok && pgErr.Code == code && (len(constraints) == 0 || slices.Contains(constraints, pgErr.ConstraintName))
 }
 
-// IsRetryable says whether the same transaction may well succeed when run again at once: a serialization failure, a deadlock.
+// IsRetryable says whether the same transaction may well succeed when run again at once: a serialization failure, a deadlock, a
+// table that somebody alters and that was not to be had in time.
 func IsRetryable(err error) bool {
 	switch code(err) {
 	case serializationFailure, deadlockDetected:
 		return true
+	case lockNotAvailable:
+		return !isRowLock(err)
 	}
 	return false
 }
@@ -53,9 +56,15 @@ func IsRetryable(err error) bool {
 // IsLockTimeout says whether a lock was not to be had in time: somebody holds it for longer than that.
 func IsLockTimeout(err error) bool { return code(err) == lockNotAvailable }
 
+// isRowLock tells a row's lock from a table's: the server says where the row is (while locking tuple …).
+func isRowLock(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pgErr.Code == lockNotAvailable && pgErr.Where != ""
+}
+
 // IsMembers says whether an error of a transaction for a set is some member's: its data is to blame, or somebody holds a row that
 // it needs. Without that member the others may go through.
-func IsMembers(err error) bool { return IsDataError(err) || IsLockTimeout(err) }
+func IsMembers(err error) bool { return IsDataError(err) || isRowLock(err) }
 
 // IsUnavailable says whether the database could not be reached, or is going down or coming up: nothing is wrong with the
 // request, and a little later it may do.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,6 +16,9 @@ import (
 // What is misused says everything that is wrong at once, what to do about it, and never the secrets it was given.
 func TestMisuseSaysWhatToDo(t *testing.T) {
 	t.Parallel()
+	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = taken.Close() })
 	const nowhere = "VENDBOX_DATABASE_URL=postgres://shop:hunter2@127.0.0.1:1/shop"
 	for _, tc := range []struct {
 		name string
@@ -47,6 +51,7 @@ func TestMisuseSaysWhatToDo(t *testing.T) {
 		{"no database named, audit", nil, []string{"audit"}, 2, []string{"VENDBOX_DATABASE_URL"}},
 		{"no master key", []string{nowhere}, []string{"keyset", "rotate", "seal"}, 2, []string{"VENDBOX_MASTER_KEY"}},
 		{"down, unsure", []string{nowhere}, []string{"migrate", "down"}, 1, []string{"--yes"}},
+		{"a port that is taken", nil, []string{"dev", "--addr", taken.Addr().String()}, 1, []string{"address already in use", "--addr"}},
 		{"half of the process", nil, []string{"serve", "--only", "webhooks"}, 2, []string{"api", "workers"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -146,7 +151,7 @@ func TestAPIKeysComeAndGo(t *testing.T) {
 	require.NotContains(t, list, strings.Split(token, "_")[2])
 	wrong := runVendbox(t, s.env(), "apikey", "create", "--name", "x", "--scopes", "everything")
 	require.Equal(t, 1, wrong.code)
-	require.Contains(t, wrong.stderr, "everything")
+	require.Contains(t, wrong.stderr, "There is no scope everything. All of them: vendbox apikey scopes.")
 
 	require.Contains(t, succeed(t, runVendbox(t, s.env(), "apikey", "revoke", prefix)), prefix)
 	require.Regexp(t, prefix+` +erp +revoked`, succeed(t, runVendbox(t, s.env(), "apikey", "list")))
