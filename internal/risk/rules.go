@@ -66,17 +66,19 @@ type Rule struct {
 // Duration is a time.Duration that JSON writes as "24h".
 type Duration time.Duration
 
+// notADuration is out of every range, so that it is found among the other problems of its rule.
+const notADuration = Duration(-1)
+
 // UnmarshalJSON reads "24h".
 func (d *Duration) UnmarshalJSON(data []byte) error {
+	*d = notADuration
 	var s string
 	if err := json.Unmarshal(data, &s); err != nil {
-		return errors.New(`a duration is a string such as "24h"`)
+		return nil //nolint:nilerr // see notADuration
 	}
-	parsed, err := time.ParseDuration(s)
-	if err != nil {
-		return errors.New(`a duration is a string such as "24h"`)
+	if parsed, err := time.ParseDuration(s); err == nil {
+		*d = Duration(parsed)
 	}
-	*d = Duration(parsed)
 	return nil
 }
 
@@ -192,7 +194,7 @@ func (r *Rule) rangeProblems() []string {
 		list = append(list, fmt.Sprintf("more_than: 1 to %d", most))
 	}
 	if r.Window != 0 && (r.Window < minWindow || r.Window > maxWindow) {
-		list = append(list, fmt.Sprintf("window: %s to %s", time.Duration(minWindow), time.Duration(maxWindow)))
+		list = append(list, fmt.Sprintf("window: a string such as \"24h\", from %s to %s", time.Duration(minWindow), time.Duration(maxWindow)))
 	}
 	return list
 }

@@ -36,7 +36,8 @@ func TestParseListsAllProblems(t *testing.T) {
 		{"name": "c", "if": "blocklist"},
 		{"name": "d", "if": "blocklist", "phones": ["13800138000", "123"], "emails": ["me@localhost"],
 		 "email_domains": ["example.com", "x y"], "ips": ["1.2.3"]},
-		{"name": "e", "if": "orders_per_ip", "more_than": 1, "window": "100000h"}],
+		{"name": "e", "if": "orders_per_ip", "more_than": 1, "window": "100000h"},
+		{"name": "f", "if": "orders_per_ip", "more_than": 1, "window": "1y"}],
 		"scorer": {"url": "ftp://x", "token": "${NO_SUCH}", "timeout": "1m"}}`), region, func(string) (string, bool) { return "", false })
 	require.Error(t, err)
 	want := []string{
@@ -54,10 +55,11 @@ func TestParseListsAllProblems(t *testing.T) {
 		"rules[5] (d): emails[0]: is no e-mail address",
 		"rules[5] (d): email_domains[1]: is no domain",
 		"rules[5] (d): ips[0]: is no IP address",
-		"rules[6] (e): window: 1s to 2160h0m0s",
+		`rules[6] (e): window: a string such as "24h", from 1s to 2160h0m0s`,
+		`rules[7] (f): window: a string such as "24h", from 1s to 2160h0m0s`,
 		"scorer.url: http(s)://host/path",
 		"scorer.token: the environment has no NO_SUCH",
-		"scorer.timeout: 10ms to 10s",
+		`scorer.timeout: a string such as "800ms", from 10ms to 10s`,
 		"scorer.on_failure: hold or pass, what becomes of an order when the scorer does not answer",
 	}
 	require.Equal(t, "the risk rules are not usable:\n  - "+strings.Join(want, "\n  - "), err.Error())
@@ -68,8 +70,8 @@ func TestParseIsStrict(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"rules": [{"name": "a", "when": "x"}]}`: "unknown field",
 		`{"rules": []} {}`:                        "something follows",
-		`{"rules": [{"window": 5}]}`:              "a duration is a string",
-		``:                                        "EOF",
+		`{"rules": [{"name": "a", "if": "orders_per_ip", "more_than": 1, "window": 5}]}`: `window: a string such as "24h"`,
+		``: "EOF",
 	} {
 		_, err := risk.Parse([]byte(text), region, nil)
 		require.ErrorContains(t, err, want, text)
