@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -37,6 +38,9 @@ type ready struct {
 
 // Run starts the stack and keeps it until the process is told to stop.
 func (c *devCmd) Run(ctx context.Context, s streams) error {
+	if err := removeReadyFile(c.ReadyFile); err != nil {
+		return err
+	}
 	fmt.Fprintln(s.err, "Starting Postgres…")
 	level := slog.LevelWarn
 	if c.Verbose {
@@ -86,6 +90,17 @@ vendbox is up. Stop it with Ctrl-C.
 
 In stock: game-card-100 (1,000 cards) and phone-topup-50 (counted, 1,000). README has the tour.
 `
+
+// removeReadyFile removes what a killed dev has left behind: whoever waits for the file is to read of the one that starts now.
+func removeReadyFile(path string) error {
+	if path == "" {
+		return nil
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("ready-file: %w", err)
+	}
+	return nil
+}
 
 // writeReadyFile makes it appear whole: who waits for the file never reads half of it.
 func writeReadyFile(path string, info ready) error {

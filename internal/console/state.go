@@ -80,10 +80,13 @@ func stateOf(o *ordering.Order, now time.Time) string {
 }
 
 func refundedState(o *ordering.Order) string {
-	if o.FulfillmentStatus == ordering.Unfulfilled {
-		return "refunded_unused"
+	switch {
+	case o.FulfillmentStatus == ordering.Unfulfilled:
+		return "refunded_undelivered"
+	case hasCards(o):
+		return "refunded"
 	}
-	return "refunded"
+	return "refunded_done" // of what had been credited, no code is left to be invalid
 }
 
 func waitingState(o *ordering.Order, now time.Time) string {
@@ -107,11 +110,12 @@ func endedState(o *ordering.Order) string {
 }
 
 func heldState(o *ordering.Order) string {
+	if o.HoldReason == ordering.HoldWrongAmount && o.PaymentStatus != ordering.Unpaid {
+		return "held_review" // the right amount has come as well
+	}
 	switch o.HoldReason {
 	case ordering.HoldWrongAmount:
-		if o.PaymentStatus == ordering.Unpaid {
-			return "held_amount"
-		} // else the right amount has come as well
+		return "held_amount"
 	case ordering.HoldCardShortage:
 		return "held_shortage"
 	case ordering.HoldLateNoStock:

@@ -87,8 +87,8 @@ with copies as (
 select id, job_id from copies;
 
 -- name: FailedJobsSupersede :exec
--- Closes the open entries of a kind whose work was given to new jobs, found by an id among their arguments. Entries that
--- somebody else is at are left to them.
+-- Closes the open entries of a kind whose work was given to new jobs, found by an id among their arguments: it reads the open
+-- ones of the kind, along failed_jobs_open. Entries that somebody else is at are left to them.
 with superseded as (
     select o.id
     from failed_jobs o
@@ -103,7 +103,7 @@ with superseded as (
     returning f.id
 )
 insert into failed_job_interventions (failed_job_id, action, actor, note, created_at)
-select id, 'resolve', 'resend', 'sent again by a new job', @now::timestamptz
+select id, 'resolve', @actor, 'sent again by a new job', @now::timestamptz
 from closed;
 
 -- name: FailedJobSweepMissed :one

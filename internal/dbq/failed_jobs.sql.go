@@ -468,32 +468,34 @@ const failedJobsSupersede = `-- name: FailedJobsSupersede :exec
 with superseded as (
     select o.id
     from failed_jobs o
-    where o.status = 'open' and o.kind = $2 and o.args ->> $3::text = any($4::text[])
+    where o.status = 'open' and o.kind = $3 and o.args ->> $4::text = any($5::text[])
     order by o.id
     for update skip locked
 ), closed as (
     update failed_jobs f
-    set status = 'resolved', closed_at = $1::timestamptz
+    set status = 'resolved', closed_at = $2::timestamptz
     from superseded s
     where f.id = s.id
     returning f.id
 )
 insert into failed_job_interventions (failed_job_id, action, actor, note, created_at)
-select id, 'resolve', 'resend', 'sent again by a new job', $1::timestamptz
+select id, 'resolve', $1, 'sent again by a new job', $2::timestamptz
 from closed
 `
 
 type FailedJobsSupersedeParams struct {
+	Actor    string
 	Now      time.Time
 	Kind     string
 	Argument string
 	IDs      []string
 }
 
-// Closes the open entries of a kind whose work was given to new jobs, found by an id among their arguments. Entries that
-// somebody else is at are left to them.
+// Closes the open entries of a kind whose work was given to new jobs, found by an id among their arguments: it reads the open
+// ones of the kind, along failed_jobs_open. Entries that somebody else is at are left to them.
 func (q *Queries) FailedJobsSupersede(ctx context.Context, arg FailedJobsSupersedeParams) error {
 	_, err := q.db.Exec(ctx, failedJobsSupersede,
+		arg.Actor,
 		arg.Now,
 		arg.Kind,
 		arg.Argument,

@@ -177,7 +177,8 @@ where o.status = 'processing' and o.paid_at < @paid_before::timestamptz and i.ki
 
 -- name: OrderHeldFor :many
 -- Paid orders that wait for goods, in the order in which they were placed, without those of which it can be seen that one
--- line's cards, or the units to be reserved for it, are not there. Each look stops where it has found enough.
+-- line's cards, or the units to be reserved for it, are not there, or that its product is off sale. Each look stops where it has
+-- found enough.
 select o.id
 from orders o
 where o.status = 'on_hold' and o.id > @after::uuid and (o.hold_reason = any(@reasons::text[])) is true
@@ -190,6 +191,8 @@ where o.status = 'on_hold' and o.id > @after::uuid and (o.hold_reason = any(@rea
                 where c.product_id = i.product_id and c.state = 'available'
                   and (c.expires_at is null or c.expires_at > @now::timestamptz)
                 limit i.quantity) as found)
+        or i.quantity - i.fulfilled_quantity - i.returned_quantity > 0
+            and (select p.status from products p where p.id = i.product_id) <> 'active'
         or o.hold_reason = 'late_payment_no_stock' and i.quantity - i.fulfilled_quantity - i.returned_quantity > (
             select s.available from stock s where s.product_id = i.product_id)))
 order by o.id

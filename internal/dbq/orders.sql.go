@@ -227,6 +227,8 @@ where o.status = 'on_hold' and o.id > $1::uuid and (o.hold_reason = any($2::text
                 where c.product_id = i.product_id and c.state = 'available'
                   and (c.expires_at is null or c.expires_at > $3::timestamptz)
                 limit i.quantity) as found)
+        or i.quantity - i.fulfilled_quantity - i.returned_quantity > 0
+            and (select p.status from products p where p.id = i.product_id) <> 'active'
         or o.hold_reason = 'late_payment_no_stock' and i.quantity - i.fulfilled_quantity - i.returned_quantity > (
             select s.available from stock s where s.product_id = i.product_id)))
 order by o.id
@@ -241,7 +243,8 @@ type OrderHeldForParams struct {
 }
 
 // Paid orders that wait for goods, in the order in which they were placed, without those of which it can be seen that one
-// line's cards, or the units to be reserved for it, are not there. Each look stops where it has found enough.
+// line's cards, or the units to be reserved for it, are not there, or that its product is off sale. Each look stops where it has
+// found enough.
 func (q *Queries) OrderHeldFor(ctx context.Context, arg OrderHeldForParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, orderHeldFor,
 		arg.After,

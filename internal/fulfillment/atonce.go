@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/vendbox/vendbox/internal/dbq"
+	"github.com/vendbox/vendbox/internal/groupcommit"
 	"github.com/vendbox/vendbox/internal/ordering"
 	"github.com/vendbox/vendbox/internal/outbox"
 	"github.com/vendbox/vendbox/internal/pgdb"
@@ -54,7 +55,7 @@ func unitsOf(order *ordering.Order) (units int) {
 }
 
 const (
-	// maxAtOnce bounds the units of one transaction, which other payments wait for. An order may be of 100,000.
+	// maxAtOnce bounds the units of one transaction, which other payments wait for. An order may be of ten times as many.
 	maxAtOnce = 1000
 	// mayWait is how long a payment waits at most for a lock that its delivery meets: somebody may be making an index on cards.
 	mayWait = 500 * time.Millisecond
@@ -72,7 +73,7 @@ func claimUnowed(ctx context.Context, tx *outbox.Tx, wanted map[uuid.UUID]int64)
 	var rows []dbq.CardClaimRow
 	var owed []uuid.UUID
 	err := pgdb.Together(ctx, tx,
-		pgdb.LimitLockWaits(ctx, mayWait),
+		pgdb.LimitLockWaits(ctx, min(mayWait, groupcommit.Patience(ctx))),
 		func(db pgdb.DB) (err error) {
 			owed, err = dbq.New(db).OrderCardsOwed(ctx, dbq.OrderCardsOwedParams{
 				PaidBefore: tx.Now.Add(-longWaiting), ProductIds: p.ProductIds,

@@ -82,19 +82,21 @@ func TestAnOrderWhoseCardsAreThereIsDeliveredWithItsPayment(t *testing.T) {
 	require.Equal(t, []string{ordering.EventPaid, ordering.EventCompleted}, events)
 }
 
-// An order may be of thousands of units, and other payments wait for its transaction.
-func TestALargeOrderIsLeftToItsJob(t *testing.T) {
+// Other payments wait for a transaction, so a large order is left to its job, and does not keep the next one from its cards.
+func TestAtMostAThousandUnitsAreDeliveredAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.product("a", inventory.KindCard, codes("A", 1001)...)
-	large, small := b.placed(line("a", 600), line("a", 400)), b.placed(line("a", 1))
-	b.payAtOnce(large, small)
-	for id, status := range map[uuid.UUID]ordering.Status{large: ordering.Completed, small: ordering.Processing} {
+	b.product("a", inventory.KindCard, codes("A", 2100)...)
+	larger, large, small := b.placed(line("a", 600), line("a", 401)), b.placed(line("a", 600), line("a", 400)), b.placed(line("a", 1))
+	b.payAtOnce(larger, large, small)
+	for id, status := range map[uuid.UUID]ordering.Status{
+		larger: ordering.Processing, large: ordering.Completed, small: ordering.Processing,
+	} {
 		order, err := b.orders.Get(t.Context(), id)
 		require.NoError(t, err)
-		require.Equal(t, status, order.Status, "1,000 units at a time")
+		require.Equal(t, status, order.Status)
 	}
-	require.Equal(t, 1, b.relayed())
+	require.Equal(t, 2, b.relayed())
 }
 
 // Of two orders for the last card the first gets it, and the other's job sees to the shortage.

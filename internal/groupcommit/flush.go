@@ -31,7 +31,7 @@ func (g *Group[P, R]) run(take func() []*call[P, R], work func(batch []*call[P, 
 
 // commit answers every member of the batch, or makes them suspects.
 func (g *Group[P, R]) commit(batch []*call[P, R]) {
-	err := g.try(context.Background(), batch)
+	err := g.try(g.context(), batch)
 	switch {
 	case err == nil:
 	case len(batch) > 1 && g.cfg.Splittable(err):
@@ -45,6 +45,7 @@ func (g *Group[P, R]) commit(batch []*call[P, R]) {
 // fresh calls they can be given up there. When too many are suspect already, the committer sees to these itself, and
 // calls that come meanwhile wait: that is what bounds the queue, without refusing innocents.
 func (g *Group[P, R]) suspect(batch []*call[P, R]) {
+	g.wary.Store(time.Now().Add(waryFor).UnixNano())
 	for _, c := range batch {
 		c.settled.Store(false)
 	}
@@ -53,24 +54,6 @@ func (g *Group[P, R]) suspect(batch []*call[P, R]) {
 	}
 	g.sift(slices.DeleteFunc(batch, func(c *call[P, R]) bool { return !c.settled.CompareAndSwap(false, true) }))
 }
-
-// Patience is how long a flush should wait at most for a lock that somebody else holds. A member that needs a row of a person's, who
-// has left a transaction open, then fails alone and soon, if Splittable knows the error; a table that is being altered is waited for
-// several times as long, if Retryable does. Batches of our own let go within milliseconds.
-func Patience(ctx context.Context) time.Duration {
-	if ctx.Value(sifting{}) != nil {
-		return siftingPatience
-	}
-	return patience
-}
-
-const (
-	// patience is more than deadlock_timeout: a deadlock is to be found as one, because then the whole batch may go again.
-	patience        = 1500 * time.Millisecond
-	siftingPatience = 200 * time.Millisecond // it is known that somebody holds something
-)
-
-type sifting struct{}
 
 // sift answers every suspect: the innocents together, each culprit alone. It flushes as many at a time as their record
 // allows, half as many after a failure and twice as many after a success, and follows a failure to its culprit by binary
@@ -83,7 +66,7 @@ func (g *Group[P, R]) sift(suspects []*call[P, R]) {
 		if guilty > 0 {
 			n = max(1, guilty/2)
 		}
-		err := g.try(context.WithValue(context.Background(), sifting{}, true), suspects[:n])
+		err := g.try(context.WithValue(context.Background(), short{}, true), suspects[:n])
 		switch {
 		case err == nil && guilty > 0:
 			guilty -= n

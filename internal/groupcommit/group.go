@@ -114,6 +114,7 @@ type Group[P, R any] struct {
 	mu         sync.Mutex // of all shards
 	shards     []*shard[P, R]
 	suspects   *shard[P, R]
+	wary       atomic.Int64 // until then, in Unix nanoseconds, patience is short
 	committers sync.WaitGroup
 	sifter     sync.WaitGroup
 }

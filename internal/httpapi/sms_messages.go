@@ -111,7 +111,7 @@ func (s *Server) getSMSMessage(ctx context.Context, in *UUIDPath) (*smsMessageOu
 }
 
 func (s *Server) resendSMSMessage(ctx context.Context, in *UUIDPath) (*smsMessageOutput, error) {
-	m, err := s.deps.SMS.Resend(ctx, in.ID)
+	m, err := s.deps.SMS.Resend(ctx, in.ID, principalOf(ctx).Actor())
 	if err != nil {
 		return nil, err
 	}

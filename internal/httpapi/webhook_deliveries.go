@@ -144,7 +144,7 @@ func (s *Server) getWebhookDelivery(ctx context.Context, in *UUIDPath) (*getWebh
 type webhookDeliveryOutput struct{ Body WebhookDelivery }
 
 func (s *Server) resendWebhookDelivery(ctx context.Context, in *UUIDPath) (*webhookDeliveryOutput, error) {
-	d, err := s.deps.Webhooks.Resend(ctx, in.ID)
+	d, err := s.deps.Webhooks.Resend(ctx, in.ID, principalOf(ctx).Actor())
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +161,7 @@ type recoverWebhookDeliveriesInput struct {
 type recoverWebhookDeliveriesOutput struct{ Body WebhookRecovery }
 
 func (s *Server) recoverWebhookDeliveries(ctx context.Context, in *recoverWebhookDeliveriesInput) (*recoverWebhookDeliveriesOutput, error) {
-	done, err := s.deps.Webhooks.Recover(ctx, in.Body.EndpointID, in.Body.Since)
+	done, err := s.deps.Webhooks.Recover(ctx, in.Body.EndpointID, in.Body.Since, principalOf(ctx).Actor())
 	if err != nil {
 		return nil, err
 	}

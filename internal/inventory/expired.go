@@ -2,12 +2,15 @@ package inventory
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/outbox"
+	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
 // TakeOutExpired takes cards from the shelf that have expired unsold, so that they are not offered any more, and says how many.
@@ -18,26 +21,45 @@ func (s *Service) TakeOutExpired(ctx context.Context) (taken int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("find expired cards: %w", err)
 	}
+	var errs []error
 	for _, product := range products {
-		var n int64
-		err := s.box.InTx(ctx, func(tx *outbox.Tx) (err error) {
-			n, err = takeOutExpired(ctx, tx, product)
-			return err
-		})
-		if err != nil {
-			return taken, fmt.Errorf("take out expired cards of product %s: %w", product, err)
-		}
+		n, err := s.takeOutAll(ctx, product)
 		taken += n
+		if err != nil { // somebody holds its stock, say: the others' expired cards are offered meanwhile
+			errs = append(errs, fmt.Errorf("take out expired cards of product %s: %w", product, err))
+		}
 	}
-	return taken, nil
+	return taken, errors.Join(errs...)
 }
 
 // expiredAtOnce bounds one transaction: it holds up the orders of its product.
 const expiredAtOnce = 1000
 
+func (s *Service) takeOutAll(ctx context.Context, product uuid.UUID) (taken int64, err error) {
+	for {
+		var n int64
+		err := s.box.InTxAgain(ctx, func(tx *outbox.Tx) (err error) {
+			n, err = takeOutExpired(ctx, tx, product)
+			return err
+		})
+		if err != nil {
+			return taken, err
+		}
+		if taken += n; n < expiredAtOnce {
+			return taken, nil
+		}
+	}
+}
+
 func takeOutExpired(ctx context.Context, tx *outbox.Tx, product uuid.UUID) (int64, error) {
 	q := dbq.New(tx)
-	locked, err := q.StockLock(ctx, []uuid.UUID{product})
+	var locked []dbq.StockLockRow
+	err := pgdb.Together(ctx, tx,
+		pgdb.LimitLockWaits(ctx, time.Second),
+		func(db pgdb.DB) (err error) {
+			locked, err = dbq.New(db).StockLock(ctx, []uuid.UUID{product})
+			return err
+		})
 	if err != nil || len(locked) == 0 {
 		return 0, err
 	}

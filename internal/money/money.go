@@ -4,10 +4,9 @@ package money
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
-
-	"golang.org/x/text/currency"
 )
 
 // Money is an amount in the currency's minor unit (cents, fen).
@@ -16,10 +15,16 @@ type Money struct {
 	Currency string `json:"currency" pattern:"^[A-Z]{3}$" example:"CNY" doc:"ISO 4217."`
 }
 
-// IsCurrency says whether a code is one of ISO 4217. RMB, say, is none: that is CNY.
+// currencies are those of ISO 4217 that are in use, as of January 2026 (list one, without funds, metals and test codes).
+const currencies = ` AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLF CLP CNY COP
+	CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK
+	JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN
+	NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC
+	SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYI UYU UYW UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG `
+
+// IsCurrency says whether a code is one of ISO 4217 that is in use. RMB, say, is none: that is CNY.
 func IsCurrency(code string) bool {
-	_, err := currency.ParseISO(code)
-	return err == nil && code == strings.ToUpper(code)
+	return len(code) == 3 && slices.Contains(strings.Fields(currencies), code)
 }
 
 // minorDigits of the currencies of ISO 4217 that do not have two.

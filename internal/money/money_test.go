@@ -37,3 +37,13 @@ func TestParseDecimal(t *testing.T) {
 	_, err := money.ParseDecimal("1.5", "JPY")
 	require.Error(t, err)
 }
+
+func TestIsCurrency(t *testing.T) {
+	t.Parallel()
+	for code, is := range map[string]bool{
+		"CNY": true, "VES": true, "SLE": true, "UYW": true, "ZWG": true, "RMB": false, "cny": false, "XXX": false, "DEM": false, "": false,
+		"CNY ": false, "AED AFN": false,
+	} {
+		require.Equal(t, is, money.IsCurrency(code), "%q", code)
+	}
+}

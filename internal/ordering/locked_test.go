@@ -2,6 +2,8 @@ package ordering_test
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +42,49 @@ func TestALockedProductHoldsUpNobodyElse(t *testing.T) {
 	_, err = service.Place(t.Context(), one("locked"), b.caller)
 	require.NoError(t, err)
 	require.Equal(t, 5, b.int(t, `select count(*) from orders`))
+}
+
+// Two processes and two committers each: most of those who want the locked product wait behind another one who does.
+func TestALockedProductInASteadyStream(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	services := []*ordering.Service{b.service, b.anotherProcess(t)}
+	locked := b.product(t, "locked", 1000)
+	b.product(t, "free", 1000)
+	holder := b.connect(t)
+	_, err := holder.Exec(t.Context(), `begin`)
+	require.NoError(t, err)
+	_, err = holder.Exec(t.Context(), `select from stock where product_id = $1 for update`, locked)
+	require.NoError(t, err)
+
+	var placed atomic.Int64
+	var buyers sync.WaitGroup
+	for buyer := range 40 {
+		buyers.Go(func() {
+			for i := range 2 {
+				sku := "free"
+				if buyer%10 == 0 {
+					sku = "locked"
+				}
+				_, err := services[(buyer+i)%2].Place(t.Context(), one(sku), b.caller)
+				switch {
+				case sku == "locked" && !pgdb.IsLockTimeout(err):
+					t.Errorf("locked: %v", err)
+				case sku == "locked":
+				case err == nil:
+					placed.Add(1)
+				default:
+					t.Errorf("an innocent: %v", err)
+				}
+			}
+		})
+	}
+	buyers.Wait()
+	require.EqualValues(t, 36*2, placed.Load())
+	_, err = holder.Exec(t.Context(), `rollback`)
+	require.NoError(t, err)
+	_, err = b.service.Place(t.Context(), one("locked"), b.caller)
+	require.NoError(t, err)
 }
 
 // A migration holds the whole table for some seconds. Whoever comes then waits, and nobody is refused.

@@ -210,7 +210,7 @@ func sellable(line Line, products map[string]*product) (*product, error) {
 	if !ok {
 		return nil, fault.New(fault.NotFound, "product_not_found", "sku", line.SKU)
 	}
-	if product.Status != "active" {
+	if product.Status != onSale {
 		return nil, fault.New(fault.Conflict, "product_disabled", "sku", line.SKU)
 	}
 	price := Money{Amount: product.PriceAmount, Currency: product.PriceCurrency}

@@ -47,10 +47,13 @@ func (s *Shelf) Has(o *Order) bool {
 	return true
 }
 
-// OnSale says whether everything that an order is of is still sold. Where it is not, no order gets units without a person.
+// onSale is a product's status while it is sold.
+const onSale = "active"
+
+// OnSale says whether everything that an order has still to get is sold. Where it is not, no order gets units without a person.
 func (s *Shelf) OnSale(o *Order) bool {
 	for _, item := range o.Items {
-		if row := s.rows[item.ProductID]; row == nil || row.Status != "active" {
+		if row := s.rows[item.ProductID]; item.Due() > 0 && (row == nil || row.Status != onSale) {
 			return false
 		}
 	}

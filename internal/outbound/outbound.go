@@ -15,6 +15,13 @@ func OnlyHTTP(next http.RoundTripper) http.RoundTripper { return onlyHTTP{next} 
 
 type onlyHTTP struct{ next http.RoundTripper }
 
+// CloseIdleConnections is http.Client's way to those of next.
+func (o onlyHTTP) CloseIdleConnections() {
+	if closer, ok := o.next.(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
+	}
+}
+
 func (o onlyHTTP) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := o.next.RoundTrip(request)
 	if err == nil && response.StatusCode == http.StatusSwitchingProtocols {

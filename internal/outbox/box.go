@@ -80,14 +80,22 @@ func (b *Box) InTx(ctx context.Context, fn func(tx *Tx) error) error {
 	return nil
 }
 
-// maxTries of InTxAgain.
-const maxTries = 4
+const (
+	maxTries = 4
+	lockWait = 3 * time.Second
+)
 
-// InTxAgain is InTx for what is not gathered with others: after a deadlock, or a serialization failure where a database has such
-// transactions by default, it runs fn again.
+// InTxAgain is InTx for what is not gathered with others. It waits 3 s for a lock. After a deadlock, at a table that is altered, or
+// after a serialization failure where a database has such transactions by default, it runs fn again, up to four times in all: fn has to
+// set anew what it leaves behind.
 func (b *Box) InTxAgain(ctx context.Context, fn func(tx *Tx) error) error {
 	for try := 1; ; try++ {
-		err := b.InTx(ctx, fn)
+		err := b.InTx(ctx, func(tx *Tx) error {
+			if err := pgdb.Together(ctx, tx, pgdb.LimitLockWaits(ctx, lockWait)); err != nil {
+				return err
+			}
+			return fn(tx)
+		})
 		if try == maxTries || !pgdb.IsRetryable(err) {
 			return err
 		}

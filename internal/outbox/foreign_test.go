@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -160,7 +161,8 @@ func TestOwnTypesAreThoseOfTheDocs(t *testing.T) {
 	for _, row := range regexp.MustCompile("(?m)^\\| `.*$").FindAllString(string(text), -1) {
 		cells := strings.Split(row, "|")
 		for _, quoted := range regexp.MustCompile("`([a-z]+\\.[a-z_]+)`").FindAllStringSubmatch(cells[1], -1) {
-			if outbox.CheckForeign(outbox.Event{Type: quoted[1]}) != nil && outbox.CanHappen(quoted[1]) {
+			first, _, _ := strings.Cut(quoted[1], ".")
+			if slices.Contains(outbox.ReservedTypes, first) {
 				documented = append(documented, quoted[1])
 			}
 		}

@@ -243,20 +243,30 @@ func (b *application) late(order *ordering.Order, by ordering.By) (Outcome, erro
 		if !b.shelf.Has(order) {
 			return "", errEndedMeanwhile
 		}
-		var err error
-		if b.shelf.OnSale(order) {
-			if err = b.shelf.Reserve(order); err == nil {
-				by.Reason += ", after the order had expired"
-				return Applied, order.MarkPaid(b.tx, by)
-			}
-		}
-		if err != nil && !fault.HasCode(err, "out_of_stock") {
+		reserved, err := b.reserveOnceMore(order)
+		if err != nil {
 			return "", err
+		}
+		if reserved {
+			by.Reason += ", after the order had expired"
+			return Applied, order.MarkPaid(b.tx, by)
 		}
 		reason = ordering.HoldLateNoStock
 	}
 	order.ExceptionCode = string(LatePayment)
 	return LatePayment, order.HoldLate(b.tx, reason, by)
+}
+
+// reserveOnceMore takes an expired order's units again, if they are there and still sold.
+func (b *application) reserveOnceMore(order *ordering.Order) (bool, error) {
+	if !b.shelf.OnSale(order) {
+		return false, nil
+	}
+	err := b.shelf.Reserve(order)
+	if fault.HasCode(err, "out_of_stock") {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func (b *application) setPayment(payment *dbq.PaymentLockByIDsRow, status string) {

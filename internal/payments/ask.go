@@ -12,6 +12,7 @@ import (
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/ordering"
 	"github.com/vendbox/vendbox/internal/outbox"
+	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
 const (
@@ -175,7 +176,7 @@ func (s *Service) ExpireDue(ctx context.Context) (expired int, err error) {
 			return expired, err
 		}
 		for some := range slices.Chunk(ids, expireAtOnce) {
-			n, err := s.expire(ctx, some)
+			n, err := s.expire(ctx, some, expireWait)
 			expired += n
 			if err != nil {
 				return expired, err
@@ -188,14 +189,30 @@ func (s *Service) ExpireDue(ctx context.Context) (expired int, err error) {
 	}
 }
 
-// expire ends some orders. Where they were many, it rests afterwards.
-func (s *Service) expire(ctx context.Context, ids []uuid.UUID) (n int, err error) {
+const (
+	// expireWait is how long expiry waits for the stock that orders give back to.
+	expireWait = 2 * time.Second
+	// expireShortWait is for the halves of orders among which one's is held by somebody.
+	expireShortWait = 200 * time.Millisecond
+)
+
+// expire ends some orders. Where they were many, it rests afterwards. Those whose stock somebody holds are passed over, until the
+// next run.
+func (s *Service) expire(ctx context.Context, ids []uuid.UUID, wait time.Duration) (n int, err error) {
 	began := time.Now()
 	err = s.box.InTx(ctx, func(tx *outbox.Tx) error {
+		if err := pgdb.Together(ctx, tx, pgdb.LimitLockWaits(ctx, wait)); err != nil {
+			return err
+		}
 		n, err = ordering.Expire(ctx, tx, ids)
 		return err
 	})
-	if err != nil {
+	switch {
+	case pgdb.IsLockTimeout(err) && len(ids) > 1:
+		return s.expireHalves(ctx, ids)
+	case pgdb.IsLockTimeout(err):
+		return 0, nil
+	case err != nil:
 		return 0, err
 	}
 	if len(ids) < expireAtOnce {
@@ -207,6 +224,17 @@ func (s *Service) expire(ctx context.Context, ids []uuid.UUID) (n int, err error
 	case <-time.After(min(expirePause*time.Since(began), maxExpirePause)):
 		return n, nil
 	}
+}
+
+func (s *Service) expireHalves(ctx context.Context, ids []uuid.UUID) (expired int, err error) {
+	for half := range slices.Chunk(ids, (len(ids)+1)/2) {
+		n, err := s.expire(ctx, half, expireShortWait)
+		expired += n
+		if err != nil {
+			return expired, err
+		}
+	}
+	return expired, nil
 }
 
 // withoutPaid leaves out the orders that turn out to be paid, and those of which that cannot be known yet.

@@ -36,7 +36,7 @@ func (s *Service) flush(ctx context.Context, channel string, notices []Notice) (
 	var delivered []*ordering.Order
 	begun := false
 	results, err := s.flushWith(ctx, channel, notices, func(tx *outbox.Tx, orders []*ordering.Order) (err error) {
-		begun = true
+		begun = true // what failed before, a lock on an order say, is not the delivery's
 		delivered, err = s.deliver(ctx, tx, orders)
 		return err
 	})

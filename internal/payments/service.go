@@ -123,7 +123,13 @@ func (s *Service) insert(ctx context.Context, attempts []Payment) ([]groupcommit
 	if len(columns.IDs) == 0 {
 		return results, nil
 	}
-	if err := dbq.New(s.pool).PaymentInsert(ctx, columns); err != nil {
+	err = s.box.InTx(ctx, func(tx *outbox.Tx) error { // the foreign key waits for whoever holds an order
+		if err := pgdb.LimitLockWaits(ctx, groupcommit.Patience(ctx))(tx.AtEnd()); err != nil {
+			return err
+		}
+		return dbq.New(tx.AtEnd()).PaymentInsert(ctx, columns)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("payments: insert attempts: %w", err)
 	}
 	return results, nil

@@ -27,8 +27,11 @@ func InTxEnd(ctx context.Context, pool *pgxpool.Pool, end *End, fn func(tx pgx.T
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	defer conn.Release()
-	return runIn(ctx, &lazyTx{conn: conn.Conn()}, end, fn)
+	err = func() error {
+		defer conn.Release()
+		return runIn(ctx, &lazyTx{conn: conn.Conn()}, end, fn)
+	}()
+	return explainLock(ctx, pool, err)
 }
 
 // Before takes statements whose answers nobody needs: they are sent before the COMMIT, in their order. What has to keep the

@@ -48,7 +48,7 @@ func IsRetryable(err error) bool {
 	case serializationFailure, deadlockDetected:
 		return true
 	case lockNotAvailable:
-		return !isRowLock(err)
+		return errors.Is(err, errTableLocked)
 	}
 	return false
 }
@@ -56,15 +56,11 @@ func IsRetryable(err error) bool {
 // IsLockTimeout says whether a lock was not to be had in time: somebody holds it for longer than that.
 func IsLockTimeout(err error) bool { return code(err) == lockNotAvailable }
 
-// isRowLock tells a row's lock from a table's: the server says where the row is (while locking tuple …).
-func isRowLock(err error) bool {
-	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && pgErr.Code == lockNotAvailable && pgErr.Where != ""
-}
-
 // IsMembers says whether an error of a transaction for a set is some member's: its data is to blame, or somebody holds a row that
 // it needs. Without that member the others may go through.
-func IsMembers(err error) bool { return IsDataError(err) || isRowLock(err) }
+func IsMembers(err error) bool {
+	return IsDataError(err) || IsLockTimeout(err) && !errors.Is(err, errTableLocked)
+}
 
 // IsUnavailable says whether the database could not be reached, or is going down or coming up: nothing is wrong with the
 // request, and a little later it may do.

@@ -50,7 +50,7 @@ func TestViolations(t *testing.T) {
 
 func TestRetryable(t *testing.T) {
 	t.Parallel()
-	for code, want := range map[string]bool{"40001": true, "40P01": true, "55P03": true, "23505": false, "57014": false} {
+	for code, want := range map[string]bool{"40001": true, "40P01": true, "55P03": false, "23505": false, "57014": false} {
 		err := fmt.Errorf("wrapped: %w", &pgconn.PgError{Code: code})
 		require.Equal(t, want, pgdb.IsRetryable(err), code)
 	}

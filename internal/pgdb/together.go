@@ -3,8 +3,6 @@ package pgdb
 import (
 	"context"
 	"errors"
-	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -49,15 +47,6 @@ func Together(ctx context.Context, db Batcher, asks ...func(db DB) error) error 
 		}
 	}
 	return results.Close()
-}
-
-// LimitLockWaits is an ask that ends each later wait of the transaction for a lock after a time, with an error that
-// IsLockTimeout.
-func LimitLockWaits(ctx context.Context, limit time.Duration) func(db DB) error {
-	return func(db DB) error {
-		_, err := db.Exec(ctx, fmt.Sprintf("set local lock_timeout = %d", limit.Milliseconds()))
-		return err
-	}
 }
 
 var (

@@ -72,7 +72,8 @@ func (c *ScorerConfig) prepare(getenv func(string) (string, bool)) []string {
 		list = append(list, "scorer.token: has characters that no header may have")
 	}
 	if c.Timeout < minScorerTimeout || c.Timeout > maxScorerTimeout {
-		list = append(list, fmt.Sprintf("scorer.timeout: a string such as \"800ms\", from %s to %s", time.Duration(minScorerTimeout), time.Duration(maxScorerTimeout)))
+		list = append(list, fmt.Sprintf("scorer.timeout: a string such as \"800ms\", from %s to %s",
+			time.Duration(minScorerTimeout), time.Duration(maxScorerTimeout)))
 	}
 	if c.OnFailure != DecisionHold && c.OnFailure != DecisionPass {
 		list = append(list, "scorer.on_failure: hold or pass, what becomes of an order when the scorer does not answer")

@@ -98,11 +98,12 @@ func (s *Service) Message(ctx context.Context, id uuid.UUID) (Message, error) {
 }
 
 // Resend sends a message again that failed or whose outcome is unknown, with a new job and all its attempts. The
-// provider is given the same reference. Of several who do it at once one succeeds.
+// provider is given the same reference, and the failed job that it had is closed in the actor's name. Of several who do it at once
+// one succeeds.
 //
 // Errors: sms_message_not_found; sms_message_not_resendable while it is being sent and after it was;
 // sms_template_gone when its template was deleted.
-func (s *Service) Resend(ctx context.Context, id uuid.UUID) (Message, error) {
+func (s *Service) Resend(ctx context.Context, id uuid.UUID, actor string) (Message, error) {
 	var m Message
 	err := pgdb.InTx(ctx, s.deps.Pool, func(tx pgx.Tx) error {
 		q := dbq.New(tx)
@@ -127,7 +128,7 @@ func (s *Service) Resend(ctx context.Context, id uuid.UUID) (Message, error) {
 			return err
 		}
 		err = q.FailedJobsSupersede(ctx, dbq.FailedJobsSupersedeParams{
-			Kind: Args{}.Kind(), Argument: "message_id", IDs: []string{row.ID.String()}, Now: s.deps.Now(),
+			Kind: Args{}.Kind(), Argument: "message_id", IDs: []string{row.ID.String()}, Actor: actor, Now: s.now(),
 		})
 		if err != nil {
 			return fmt.Errorf("sms: close failed jobs of message %s: %w", row.ID, err)

@@ -265,9 +265,9 @@ func TestResend(t *testing.T) {
 	b := setup(t)
 	tpl := b.template(t, "order.completed", "en", "done")
 	args := b.message(t)
-	_, err := b.Resend(t.Context(), args.MessageID)
+	_, err := b.Resend(t.Context(), args.MessageID, "test")
 	require.True(t, fault.HasCode(err, "sms_message_not_resendable"), "%v", err)
-	_, err = b.Resend(t.Context(), uuid.New())
+	_, err = b.Resend(t.Context(), uuid.New(), "test")
 	require.True(t, fault.HasCode(err, "sms_message_not_found"))
 
 	b.provider.will(func(Outgoing) Result { return Result{Outcome: Unknown, Code: "answer_lost", Detail: "lost"} })
@@ -276,11 +276,11 @@ func TestResend(t *testing.T) {
 		and error like '%answer_lost%may have been delivered%'`)
 
 	b.provider.will(nil)
-	m, err := b.Resend(t.Context(), args.MessageID)
+	m, err := b.Resend(t.Context(), args.MessageID, "test")
 	require.NoError(t, err)
 	require.Equal(t, "pending", m.Status)
 	b.eventually(t, 1, `select count(*) from failed_jobs f join failed_job_interventions i on i.failed_job_id = f.id
-		where f.status = 'resolved' and i.action = 'resolve' and i.actor = 'resend'`)
+		where f.status = 'resolved' and i.action = 'resolve' and i.actor = 'test'`)
 	b.eventually(t, 1, `select count(*) from sms_messages where status = 'sent' and attempts = 2`)
 	require.Equal(t, b.provider.calls()[0].Ref, b.provider.calls()[1].Ref)
 	b.eventually(t, 1, `select count(*) from river_job where kind = 'send_sms' and state = 'completed'
@@ -321,7 +321,7 @@ func TestResend(t *testing.T) {
 	args = b.message(t)
 	b.eventually(t, 1, `select count(*) from sms_messages where id = $1 and status = 'failed'`, args.MessageID)
 	require.NoError(t, b.DeleteTemplate(t.Context(), tpl.ID))
-	_, err = b.Resend(t.Context(), args.MessageID)
+	_, err = b.Resend(t.Context(), args.MessageID, "test")
 	require.True(t, fault.HasCode(err, "sms_template_gone"), "%v", err)
 }
 

@@ -25,7 +25,7 @@ const (
 // Resend sends a delivery again, with the same webhook-id and bytes and all its attempts anew, whatever became of it
 // before. Errors: webhook_delivery_not_found; webhook_delivery_in_flight while a job is at it or about to be;
 // webhook_endpoint_disabled; webhook_event_expired when retention has dropped the event.
-func (s *Service) Resend(ctx context.Context, id uuid.UUID) (Delivery, error) {
+func (s *Service) Resend(ctx context.Context, id uuid.UUID, actor string) (Delivery, error) {
 	var d Delivery
 	err := pgdb.InTx(ctx, s.deps.Pool, func(tx pgx.Tx) error {
 		q := dbq.New(tx)
@@ -40,7 +40,7 @@ func (s *Service) Resend(ctx context.Context, id uuid.UUID) (Delivery, error) {
 		if err := wantEnabled(ctx, q, row.EndpointID); err != nil {
 			return err
 		}
-		again, err := s.sendAgain(ctx, tx, []dbq.WebhookDelivery{row}, now)
+		again, err := s.sendAgain(ctx, tx, []dbq.WebhookDelivery{row}, actor, now)
 		if err != nil {
 			return err
 		}
@@ -67,7 +67,7 @@ type Recovered struct {
 // Recover sends everything again that an endpoint has not received, of the events since a time: what was given up, what
 // ended while it was disabled, and what is waiting for its next attempt. One call does up to 10,000. Errors:
 // webhook_endpoint_not_found, webhook_endpoint_disabled.
-func (s *Service) Recover(ctx context.Context, endpointID uuid.UUID, since time.Time) (Recovered, error) {
+func (s *Service) Recover(ctx context.Context, endpointID uuid.UUID, since time.Time, actor string) (Recovered, error) {
 	if _, err := s.Endpoint(ctx, endpointID); err != nil {
 		return Recovered{}, err
 	}
@@ -88,7 +88,7 @@ func (s *Service) Recover(ctx context.Context, endpointID uuid.UUID, since time.
 			if err != nil {
 				return fmt.Errorf("webhooks: find deliveries to recover: %w", err)
 			}
-			again, err := s.sendAgain(ctx, tx, rows, now)
+			again, err := s.sendAgain(ctx, tx, rows, actor, now)
 			if err != nil {
 				return err
 			}
@@ -141,9 +141,9 @@ func refuseDisabled(ctx context.Context, q *dbq.Queries, ids []uuid.UUID) (map[u
 }
 
 // sendAgain opens a new round for deliveries that the transaction has locked, each with a new job, and says for how
-// many. The failed jobs of earlier rounds are closed: they are nobody's work any more. Those whose events are not kept any more
-// it leaves as they are.
-func (s *Service) sendAgain(ctx context.Context, tx pgx.Tx, rows []dbq.WebhookDelivery, now time.Time) (int, error) {
+// many. The failed jobs of earlier rounds are closed in the actor's name: they are nobody's work any more. Those whose events are not
+// kept any more it leaves as they are.
+func (s *Service) sendAgain(ctx context.Context, tx pgx.Tx, rows []dbq.WebhookDelivery, actor string, now time.Time) (int, error) {
 	q := dbq.New(tx)
 	var eventIDs []uuid.UUID
 	var times []time.Time
@@ -170,7 +170,7 @@ func (s *Service) sendAgain(ctx context.Context, tx pgx.Tx, rows []dbq.WebhookDe
 		return 0, fmt.Errorf("webhooks: reopen deliveries: %w", err)
 	}
 	jobs := make([]river.InsertManyParams, len(opened))
-	failed := dbq.FailedJobsSupersedeParams{Kind: Args{}.Kind(), Argument: "delivery_id", Now: now}
+	failed := dbq.FailedJobsSupersedeParams{Kind: Args{}.Kind(), Argument: "delivery_id", Actor: actor, Now: now}
 	for i, o := range opened {
 		row := byID[o.ID]
 		failed.IDs = append(failed.IDs, row.ID.String())

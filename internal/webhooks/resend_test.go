@@ -34,7 +34,7 @@ func TestResend(t *testing.T) {
 	e, _ := b.endpoint(t, sub.URL)
 	args := b.send(t)
 
-	_, err := b.Resend(ctx, args.DeliveryID)
+	_, err := b.Resend(ctx, args.DeliveryID, "test")
 	require.True(t, fault.HasCode(err, "webhook_delivery_in_flight"), "its job is about to run")
 	require.NoError(t, b.work(t, args, 1))
 
@@ -44,14 +44,14 @@ func TestResend(t *testing.T) {
 				'discarded', 8, 8, now())`, id)
 		require.NoError(t, err)
 	}
-	d, err := b.Resend(ctx, args.DeliveryID) // also what has succeeded
+	d, err := b.Resend(ctx, args.DeliveryID, "test") // also what has succeeded
 	require.NoError(t, err)
 	var open, closed int
 	require.NoError(t, b.pool.QueryRow(ctx, `select count(*) filter (where status = 'open'), count(*) filter (where status = 'resolved')
 		from failed_jobs`).Scan(&open, &closed))
 	require.Equal(t, [2]int{1, 1}, [2]int{open, closed}, "the failed job of what is sent again is nobody's work any more")
 	require.Equal(t, DeliveryPending, d.Status)
-	_, err = b.Resend(ctx, args.DeliveryID)
+	_, err = b.Resend(ctx, args.DeliveryID, "test")
 	require.True(t, fault.HasCode(err, "webhook_delivery_in_flight"))
 	again := b.jobOf(t, args.DeliveryID)
 	require.Equal(t, int32(2), again.Round)
@@ -59,7 +59,7 @@ func TestResend(t *testing.T) {
 	require.Len(t, sub.requests(), 1)
 	require.Error(t, b.work(t, again, 1))
 
-	_, err = b.Resend(ctx, args.DeliveryID) // waits for its next attempt: do it now
+	_, err = b.Resend(ctx, args.DeliveryID, "test") // waits for its next attempt: do it now
 	require.NoError(t, err)
 	require.NoError(t, b.work(t, again, 2))
 	require.Len(t, sub.requests(), 2)
@@ -74,17 +74,17 @@ func TestResend(t *testing.T) {
 	require.Equal(t, DeliverySucceeded, d.Status)
 	require.Len(t, attempts, 3)
 
-	_, err = b.Resend(ctx, uuid.New())
+	_, err = b.Resend(ctx, uuid.New(), "test")
 	require.True(t, fault.HasCode(err, "webhook_delivery_not_found"))
 	_, err = b.UpdateEndpoint(ctx, e.ID, EndpointPatch{Enabled: new(false)})
 	require.NoError(t, err)
-	_, err = b.Resend(ctx, args.DeliveryID)
+	_, err = b.Resend(ctx, args.DeliveryID, "test")
 	require.True(t, fault.HasCode(err, "webhook_endpoint_disabled"))
 	_, err = b.EnableEndpoint(ctx, e.ID)
 	require.NoError(t, err)
 	_, err = b.pool.Exec(ctx, `delete from outbox`)
 	require.NoError(t, err)
-	_, err = b.Resend(ctx, args.DeliveryID)
+	_, err = b.Resend(ctx, args.DeliveryID, "test")
 	require.True(t, fault.HasCode(err, "webhook_event_expired"))
 	d, _ = b.delivery(t, args.DeliveryID)
 	require.Equal(t, DeliverySucceeded, d.Status)
@@ -129,7 +129,7 @@ func TestRecover(t *testing.T) {
 	}
 	set(`update webhook_deliveries set next_attempt_at = now() + interval '1 hour' where id = any($1)`, by["waiting"])
 
-	got, err := b.Recover(ctx, e.ID, time.Now().Add(-24*time.Hour))
+	got, err := b.Recover(ctx, e.ID, time.Now().Add(-24*time.Hour), "test")
 	require.NoError(t, err)
 	require.Equal(t, Recovered{Resent: 1020}, got)
 	require.Equal(t, 1020, b.count(t, `select count(*) from webhook_deliveries where round = 2 and status = 'pending'`))
@@ -137,13 +137,13 @@ func TestRecover(t *testing.T) {
 	d, _ := b.delivery(t, old.DeliveryID)
 	require.Equal(t, DeliveryExhausted, d.Status, "before the time")
 
-	got, err = b.Recover(ctx, e.ID, time.Now().Add(-72*time.Hour))
+	got, err = b.Recover(ctx, e.ID, time.Now().Add(-72*time.Hour), "test")
 	require.NoError(t, err)
 	require.Equal(t, Recovered{Resent: 1}, got, "what is at work already is left alone")
-	got, err = b.Recover(ctx, other.ID, time.Time{})
+	got, err = b.Recover(ctx, other.ID, time.Time{}, "test")
 	require.NoError(t, err)
 	require.Zero(t, got)
-	_, err = b.Recover(ctx, uuid.New(), time.Time{})
+	_, err = b.Recover(ctx, uuid.New(), time.Time{}, "test")
 	require.True(t, fault.HasCode(err, "webhook_endpoint_not_found"))
 }
 

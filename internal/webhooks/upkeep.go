@@ -66,7 +66,7 @@ func (s *Service) requeue(ctx context.Context) (n int, err error) {
 		if err != nil {
 			return fmt.Errorf("webhooks: find forgotten deliveries: %w", err)
 		}
-		if _, err = s.sendAgain(ctx, tx, rows, now); err != nil {
+		if _, err = s.sendAgain(ctx, tx, rows, "sweep", now); err != nil {
 			return err
 		}
 		// sendAgain has raised the round of all but those without an event, so that only these end here.
