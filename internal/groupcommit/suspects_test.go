@@ -255,3 +255,34 @@ func TestTooManySuspectsAreSiftedAtOnce(t *testing.T) {
 	}
 	g.Close()
 }
+
+// After a batch has failed for a member's fault, suspects and fresh batches alike wait a short time for locks.
+func TestPatienceIsShortWhereSomethingIsKnownToBeHeld(t *testing.T) {
+	t.Parallel()
+	const held = 13
+	s := newServer(func(n int) bool { return n == held })
+	var waits []time.Duration // of all batches but the plug's, one after the other
+	g := groupcommit.New(groupcommit.Config[int, int]{
+		Splittable: isPoison, Interval: -1,
+		Flush: func(ctx context.Context, batch []int) ([]groupcommit.Result[int], error) {
+			results, err := s.flush(ctx, batch)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			waits = append(waits, groupcommit.Patience(ctx))
+			return results, err
+		},
+	})
+	t.Cleanup(g.Close)
+	results := gathered(g, s, []int{1, held})
+	require.NoError(t, results[0].Err)
+	require.ErrorIs(t, results[1].Err, errPoison)
+	_, err := g.Do(t.Context(), 2)
+	require.NoError(t, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	require.Greater(t, waits[1], time.Second, "the first batch: more than deadlock_timeout")
+	for _, wait := range waits[2:] {
+		require.Less(t, wait, waits[1]/4)
+	}
+	require.GreaterOrEqual(t, len(waits), 5)
+}

@@ -3,6 +3,7 @@ package payments_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -18,12 +19,21 @@ import (
 // deliverAtOnce has orders delivered by deliver, and counts what it is told.
 func (b *bundle) deliverAtOnce(deliver func(*outbox.Tx, []*ordering.Order) error) (delivered *int, failures *[]error) {
 	delivered, failures = new(int), &[]error{}
+	var mu sync.Mutex // suspects are flushed beside fresh batches
 	b.payments.DeliverAtOnce(payments.AtOnce{
 		Deliver: func(_ context.Context, tx *outbox.Tx, orders []*ordering.Order) ([]*ordering.Order, error) {
 			return orders, deliver(tx, orders)
 		},
-		Delivered: func(_ context.Context, orders []*ordering.Order) { *delivered += len(orders) },
-		Failed:    func(_ context.Context, err error) { *failures = append(*failures, err) },
+		Delivered: func(_ context.Context, orders []*ordering.Order) {
+			mu.Lock()
+			defer mu.Unlock()
+			*delivered += len(orders)
+		},
+		Failed: func(_ context.Context, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			*failures = append(*failures, err)
+		},
 	})
 	return delivered, failures
 }
