@@ -10,7 +10,7 @@ select 'refund_open', r.id::text, 'refund has not ended', 'succeeded', r.status
 from refunds r
 where r.status in ('pending', 'unknown', 'manual', 'refused') and r.created_at < @stuck_since::timestamptz
 union all
-select 'money_in_doubt', coalesce(e.order_id::text, e.channel || ' ' || e.event_id), 
+select 'money_in_doubt', coalesce(e.order_id::text, e.channel || ' ' || e.event_id),
        'payment was recorded and not applied: ' || e.outcome || ', notice ' || e.event_id || ' of ' || e.channel,
        'nothing, or a refund at the gateway', e.amount || ' ' || e.currency
 from payment_events e

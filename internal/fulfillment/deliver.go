@@ -11,7 +11,6 @@ import (
 	"github.com/vendbox/vendbox/internal/groupcommit"
 	"github.com/vendbox/vendbox/internal/ordering"
 	"github.com/vendbox/vendbox/internal/outbox"
-	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
 // Outcome of a delivery job.
@@ -29,9 +28,6 @@ const (
 // that expire first go first), records which card went to which unit, completes the orders and appends order.completed.
 // An order for which cards are missing is put on hold, never completed.
 func Deliver(ctx context.Context, tx *outbox.Tx, orderIDs []uuid.UUID) ([]groupcommit.Result[Outcome], error) {
-	if err := pgdb.Together(ctx, tx, pgdb.LimitLockWaits(ctx, groupcommit.Patience(ctx))); err != nil {
-		return nil, err
-	}
 	locked, err := ordering.Lock(ctx, tx, orderIDs)
 	if err != nil {
 		return nil, err

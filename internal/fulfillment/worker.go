@@ -39,7 +39,7 @@ func NewWorker(box *outbox.Box, log *slog.Logger, tracing trace.TracerProvider) 
 	tracer := tracing.Tracer("github.com/vendbox/vendbox/internal/fulfillment")
 	return &Worker{log: log, tracer: tracer, group: groupcommit.New(groupcommit.Config[uuid.UUID, Outcome]{
 		Flush: func(ctx context.Context, orderIDs []uuid.UUID) (results []groupcommit.Result[Outcome], err error) {
-			err = box.InTx(ctx, func(tx *outbox.Tx) error {
+			err = box.InTxWaiting(ctx, groupcommit.Patience(ctx), func(tx *outbox.Tx) error {
 				results, err = Deliver(ctx, tx, orderIDs)
 				return err
 			})

@@ -31,7 +31,7 @@ func (g *Group[P, R]) run(take func() []*call[P, R], work func(batch []*call[P, 
 
 // commit answers every member of the batch, or makes them suspects.
 func (g *Group[P, R]) commit(batch []*call[P, R]) {
-	err := g.try(g.context(), batch)
+	err := g.try(batch)
 	switch {
 	case err == nil:
 	case len(batch) > 1 && g.cfg.Splittable(err):
@@ -45,7 +45,6 @@ func (g *Group[P, R]) commit(batch []*call[P, R]) {
 // fresh calls they can be given up there. When too many are suspect already, the committer sees to these itself, and
 // calls that come meanwhile wait: that is what bounds the queue, without refusing innocents.
 func (g *Group[P, R]) suspect(batch []*call[P, R]) {
-	g.wary.Store(time.Now().Add(waryFor).UnixNano())
 	for _, c := range batch {
 		c.settled.Store(false)
 	}
@@ -66,7 +65,7 @@ func (g *Group[P, R]) sift(suspects []*call[P, R]) {
 		if guilty > 0 {
 			n = max(1, guilty/2)
 		}
-		err := g.try(context.WithValue(context.Background(), short{}, true), suspects[:n])
+		err := g.try(suspects[:n])
 		switch {
 		case err == nil && guilty > 0:
 			guilty -= n
@@ -90,8 +89,8 @@ func (g *Group[P, R]) sift(suspects []*call[P, R]) {
 }
 
 // try flushes calls and answers them, or gives the error and answers none.
-func (g *Group[P, R]) try(ctx context.Context, batch []*call[P, R]) error {
-	results, err := g.flushWithRetry(ctx, batch)
+func (g *Group[P, R]) try(batch []*call[P, R]) error {
+	results, err := g.flushWithRetry(batch)
 	if err != nil {
 		return err
 	}
@@ -107,22 +106,23 @@ func refuse[P, R any](batch []*call[P, R], err error) {
 	}
 }
 
-func (g *Group[P, R]) flushWithRetry(ctx context.Context, batch []*call[P, R]) ([]Result[R], error) {
+func (g *Group[P, R]) flushWithRetry(batch []*call[P, R]) ([]Result[R], error) {
 	params := make([]P, len(batch))
 	for i, c := range batch {
 		params[i] = c.param
 	}
 	for try := 1; ; try++ {
-		results, err := g.flush(ctx, params)
+		results, err := g.flush(params)
 		if err == nil || try == maxTries || !g.cfg.Retryable(err) {
 			return results, err
 		}
 	}
 }
 
-func (g *Group[P, R]) flush(ctx context.Context, params []P) (results []Result[R], err error) {
-	ctx, cancel := context.WithTimeout(ctx, g.cfg.Timeout)
+func (g *Group[P, R]) flush(params []P) (results []Result[R], err error) {
+	ctx, cancel := context.WithTimeout(g.context(), g.cfg.Timeout)
 	defer cancel()
+	defer g.learn(time.Now(), &err)
 	defer func() {
 		if p := recover(); p != nil {
 			results, err = nil, fmt.Errorf("groupcommit: panic: %v\n%s", p, debug.Stack())

@@ -268,9 +268,16 @@ func TestUnderLoadIsConfigurable(t *testing.T) {
 		g.DoMany(t.Context(), make([]int, 1))
 		g.DoMany(t.Context(), make([]int, 1))
 		require.Zero(t, time.Since(begun), "one at a time is no load")
-		g.DoMany(t.Context(), make([]int, 64))
+		g.DoMany(t.Context(), make([]int, 64)) // usually one batch; the committer may wake before all are there
 		g.DoMany(t.Context(), make([]int, 1))
-		require.Equal(t, time.Second, time.Since(begun))
+		var pauses time.Duration
+		for _, batch := range d.batches[:len(d.batches)-1] {
+			if len(batch) >= 2 {
+				pauses += time.Second
+			}
+		}
+		require.Positive(t, pauses)
+		require.Equal(t, pauses, time.Since(begun))
 	})
 }
 

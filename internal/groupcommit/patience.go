@@ -9,7 +9,7 @@ const (
 	// patience is more than a commit takes that waits for a slow disk, and than deadlock_timeout: a deadlock is to be found as one,
 	// because then the whole batch may go again.
 	patience = 2 * time.Second
-	// shortPatience is for suspects, and for all batches while there have been some lately: it is known that somebody holds something.
+	// shortPatience is for all batches after one that has failed and was no quicker than that: somebody may hold something.
 	shortPatience = 300 * time.Millisecond
 	waryFor       = 5 * time.Second
 )
@@ -26,7 +26,14 @@ func Patience(ctx context.Context) time.Duration {
 	return patience
 }
 
-// context is that of a fresh batch.
+// learn is told of each flush. One that fails for its data alone does so at once, and says nothing of locks.
+func (g *Group[P, R]) learn(begun time.Time, err *error) {
+	if *err != nil && time.Since(begun) >= shortPatience {
+		g.wary.Store(time.Now().Add(waryFor).UnixNano())
+	}
+}
+
+// context is that of a flush.
 func (g *Group[P, R]) context() context.Context {
 	if time.Now().UnixNano() < g.wary.Load() {
 		return context.WithValue(context.Background(), short{}, true)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -256,33 +257,43 @@ func TestTooManySuspectsAreSiftedAtOnce(t *testing.T) {
 	g.Close()
 }
 
-// After a batch has failed for a member's fault, suspects and fresh batches alike wait a short time for locks.
-func TestPatienceIsShortWhereSomethingIsKnownToBeHeld(t *testing.T) {
+// After a batch has waited in vain, suspects and fresh batches alike wait a short time. One that fails at once says nothing of
+// locks: its members are sifted with all patience.
+func TestPatienceIsShortWhereSomethingMayBeHeld(t *testing.T) {
 	t.Parallel()
-	const held = 13
-	s := newServer(func(n int) bool { return n == held })
-	var waits []time.Duration // of all batches but the plug's, one after the other
-	g := groupcommit.New(groupcommit.Config[int, int]{
-		Splittable: isPoison, Interval: -1,
-		Flush: func(ctx context.Context, batch []int) ([]groupcommit.Result[int], error) {
-			results, err := s.flush(ctx, batch)
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			waits = append(waits, groupcommit.Patience(ctx))
-			return results, err
-		},
-	})
-	t.Cleanup(g.Close)
-	results := gathered(g, s, []int{1, held})
-	require.NoError(t, results[0].Err)
-	require.ErrorIs(t, results[1].Err, errPoison)
-	_, err := g.Do(t.Context(), 2)
-	require.NoError(t, err)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	require.Greater(t, waits[1], time.Second, "the first batch: more than deadlock_timeout")
-	for _, wait := range waits[2:] {
-		require.Less(t, wait, waits[1]/4)
+	for name, waitsForLock := range map[string]bool{"a lock": true, "poison": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const held = 13
+				s := newServer(func(n int) bool { return n == held })
+				var patience []time.Duration // of all batches
+				g := groupcommit.New(groupcommit.Config[int, int]{
+					Splittable: isPoison, Interval: -1,
+					Flush: func(ctx context.Context, batch []int) ([]groupcommit.Result[int], error) {
+						results, err := s.flush(ctx, batch)
+						s.mu.Lock()
+						patience = append(patience, groupcommit.Patience(ctx))
+						s.mu.Unlock()
+						if err != nil && waitsForLock {
+							time.Sleep(groupcommit.Patience(ctx)) //nolint:forbidigo // synctest's time
+						}
+						return results, err
+					},
+				})
+				results := gathered(g, s, []int{1, held})
+				require.NoError(t, results[0].Err)
+				require.ErrorIs(t, results[1].Err, errPoison)
+				_, err := g.Do(t.Context(), 2)
+				require.NoError(t, err)
+				g.Close()
+				full := patience[0]
+				require.Greater(t, full, time.Second, "more than deadlock_timeout")
+				require.GreaterOrEqual(t, len(patience), 5, "the plug, both, each by itself, and a fresh one")
+				for _, got := range patience[2:] {
+					require.Equal(t, waitsForLock, got < full/4)
+				}
+			})
+		})
 	}
-	require.GreaterOrEqual(t, len(waits), 5)
 }

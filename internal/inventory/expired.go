@@ -10,7 +10,6 @@ import (
 
 	"github.com/vendbox/vendbox/internal/dbq"
 	"github.com/vendbox/vendbox/internal/outbox"
-	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
 // TakeOutExpired takes cards from the shelf that have expired unsold, so that they are not offered any more, and says how many.
@@ -32,13 +31,17 @@ func (s *Service) TakeOutExpired(ctx context.Context) (taken int64, err error) {
 	return taken, errors.Join(errs...)
 }
 
-// expiredAtOnce bounds one transaction: it holds up the orders of its product.
-const expiredAtOnce = 1000
+const (
+	// expiredAtOnce bounds one transaction: it holds up the orders of its product.
+	expiredAtOnce = 1000
+	// expiredLockWait is little: the next run comes soon.
+	expiredLockWait = time.Second
+)
 
 func (s *Service) takeOutAll(ctx context.Context, product uuid.UUID) (taken int64, err error) {
 	for {
 		var n int64
-		err := s.box.InTxAgain(ctx, func(tx *outbox.Tx) (err error) {
+		err := s.box.InTxWaiting(ctx, expiredLockWait, func(tx *outbox.Tx) (err error) {
 			n, err = takeOutExpired(ctx, tx, product)
 			return err
 		})
@@ -53,13 +56,7 @@ func (s *Service) takeOutAll(ctx context.Context, product uuid.UUID) (taken int6
 
 func takeOutExpired(ctx context.Context, tx *outbox.Tx, product uuid.UUID) (int64, error) {
 	q := dbq.New(tx)
-	var locked []dbq.StockLockRow
-	err := pgdb.Together(ctx, tx,
-		pgdb.LimitLockWaits(ctx, time.Second),
-		func(db pgdb.DB) (err error) {
-			locked, err = dbq.New(db).StockLock(ctx, []uuid.UUID{product})
-			return err
-		})
+	locked, err := q.StockLock(ctx, []uuid.UUID{product})
 	if err != nil || len(locked) == 0 {
 		return 0, err
 	}

@@ -109,7 +109,6 @@ func lockAndLookUp(ctx context.Context, tx *outbox.Tx, batch []PlaceParams) (map
 	var stock []dbq.OrderLockStockRow
 	var known []dbq.OrderIDsByIdempotencyKeyRow
 	err := pgdb.Together(ctx, tx,
-		pgdb.LimitLockWaits(ctx, groupcommit.Patience(ctx)),
 		func(db pgdb.DB) (err error) { stock, err = dbq.New(db).OrderLockStock(ctx, skus); return err },
 		func(db pgdb.DB) (err error) {
 			if len(keys.Keys) > 0 {

@@ -79,7 +79,7 @@ func NewService(cfg Config, pool *pgxpool.Pool, box *outbox.Box, vault *cardvaul
 	s := &Service{cfg: cfg, pool: pool, box: box, vault: vault, place: cfg.Place}
 	s.group = groupcommit.New(groupcommit.Config[PlaceParams, Placed]{
 		Flush: func(ctx context.Context, batch []PlaceParams) (results []groupcommit.Result[Placed], err error) {
-			err = box.InTx(ctx, func(tx *outbox.Tx) error {
+			err = box.InTxWaiting(ctx, groupcommit.Patience(ctx), func(tx *outbox.Tx) error {
 				results, err = Place(ctx, tx, batch)
 				return err
 			})

@@ -61,8 +61,13 @@ func (tx *Tx) AtEnd() dbq.DBTX { return tx.end.Before() }
 // InTx runs fn in a transaction, writes what fn left for the end and the events that it appended, together with the
 // safety job for their relay, and commits. After the commit the events are handed over. On an error nothing happened.
 func (b *Box) InTx(ctx context.Context, fn func(tx *Tx) error) error {
+	return b.InTxWaiting(ctx, 0, fn)
+}
+
+// InTxWaiting is InTx that waits so long at most for each lock that others hold; zero is no limit. See pgdb.IsLockTimeout.
+func (b *Box) InTxWaiting(ctx context.Context, lockWait time.Duration, fn func(tx *Tx) error) error {
 	var batch Batch
-	var end pgdb.End
+	end := pgdb.End{LockWait: lockWait}
 	err := pgdb.InTxEnd(ctx, b.pool, &end, func(pgxTx pgx.Tx) error {
 		tx := &Tx{Tx: pgxTx, Now: b.Now(), end: &end}
 		if err := fn(tx); err != nil {
@@ -81,8 +86,8 @@ func (b *Box) InTx(ctx context.Context, fn func(tx *Tx) error) error {
 }
 
 const (
-	maxTries = 4
-	lockWait = 3 * time.Second
+	maxTries       = 4
+	singleLockWait = 3 * time.Second
 )
 
 // InTxAgain is InTx for what is not gathered with others. It waits 3 s for a lock. After a deadlock, at a table that is altered, or
@@ -90,12 +95,7 @@ const (
 // set anew what it leaves behind.
 func (b *Box) InTxAgain(ctx context.Context, fn func(tx *Tx) error) error {
 	for try := 1; ; try++ {
-		err := b.InTx(ctx, func(tx *Tx) error {
-			if err := pgdb.Together(ctx, tx, pgdb.LimitLockWaits(ctx, lockWait)); err != nil {
-				return err
-			}
-			return fn(tx)
-		})
+		err := b.InTxWaiting(ctx, singleLockWait, fn)
 		if try == maxTries || !pgdb.IsRetryable(err) {
 			return err
 		}

@@ -109,13 +109,7 @@ func (b *application) load(ctx context.Context, notices []Notice) error {
 		paymentIDs[i] = notice.PaymentID
 		ask.Accounts, ask.EventIds = append(ask.Accounts, notice.Account), append(ask.EventIds, notice.EventID)
 	}
-	var matches []dbq.PaymentOrderIDsRow
-	err := pgdb.Together(ctx, b.tx,
-		pgdb.LimitLockWaits(ctx, groupcommit.Patience(ctx)),
-		func(db pgdb.DB) (err error) {
-			matches, err = dbq.New(db).PaymentOrderIDs(ctx, dbq.PaymentOrderIDsParams{IDs: paymentIDs, Channel: b.channel})
-			return err
-		})
+	matches, err := b.q.PaymentOrderIDs(ctx, dbq.PaymentOrderIDsParams{IDs: paymentIDs, Channel: b.channel})
 	if err != nil {
 		return err
 	}

@@ -200,10 +200,7 @@ const (
 // next run.
 func (s *Service) expire(ctx context.Context, ids []uuid.UUID, wait time.Duration) (n int, err error) {
 	began := time.Now()
-	err = s.box.InTx(ctx, func(tx *outbox.Tx) error {
-		if err := pgdb.Together(ctx, tx, pgdb.LimitLockWaits(ctx, wait)); err != nil {
-			return err
-		}
+	err = s.box.InTxWaiting(ctx, wait, func(tx *outbox.Tx) error {
 		n, err = ordering.Expire(ctx, tx, ids)
 		return err
 	})

@@ -78,7 +78,7 @@ func isRetryable(err error) bool { return errors.Is(err, errEndedMeanwhile) || p
 func (s *Service) flushWith(
 	ctx context.Context, channel string, notices []Notice, deliver Deliver,
 ) (results []groupcommit.Result[Application], err error) {
-	err = s.box.InTx(ctx, func(tx *outbox.Tx) error {
+	err = s.box.InTxWaiting(ctx, groupcommit.Patience(ctx), func(tx *outbox.Tx) error {
 		results, err = Apply(ctx, tx, channel, notices, deliver)
 		return err
 	})

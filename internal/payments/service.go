@@ -123,10 +123,8 @@ func (s *Service) insert(ctx context.Context, attempts []Payment) ([]groupcommit
 	if len(columns.IDs) == 0 {
 		return results, nil
 	}
-	err = s.box.InTx(ctx, func(tx *outbox.Tx) error { // the foreign key waits for whoever holds an order
-		if err := pgdb.LimitLockWaits(ctx, groupcommit.Patience(ctx))(tx.AtEnd()); err != nil {
-			return err
-		}
+	// The foreign key waits for whoever holds an order.
+	err = s.box.InTxWaiting(ctx, groupcommit.Patience(ctx), func(tx *outbox.Tx) error {
 		return dbq.New(tx.AtEnd()).PaymentInsert(ctx, columns)
 	})
 	if err != nil {

@@ -13,6 +13,10 @@ import (
 
 // End is what travels with a transaction's COMMIT, in the same round trip.
 type End struct {
+	// LockWait ends each wait of the transaction for a lock after that time, with an error that IsLockTimeout. It travels with BEGIN.
+	// Zero: no limit but the server's.
+	LockWait time.Duration
+
 	before, after pgx.Batch
 	afterErr      error
 }
@@ -29,7 +33,7 @@ func InTxEnd(ctx context.Context, pool *pgxpool.Pool, end *End, fn func(tx pgx.T
 	}
 	err = func() error {
 		defer conn.Release()
-		return runIn(ctx, &lazyTx{conn: conn.Conn()}, end, fn)
+		return runIn(ctx, &lazyTx{conn: conn.Conn(), lockWait: end.LockWait}, end, fn)
 	}()
 	return explainLock(ctx, pool, err)
 }

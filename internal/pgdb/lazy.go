@@ -2,6 +2,7 @@ package pgdb
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -10,9 +11,10 @@ import (
 // lazyTx is a transaction whose BEGIN travels with its first statement. A round trip is not only its time on the wire: in
 // a busy process it is also the wait until somebody looks for the answer, and the server stands still meanwhile.
 type lazyTx struct {
-	conn *pgx.Conn
-	tx   pgx.Tx // nil until the first statement
-	err  error  // of a BEGIN by itself
+	conn     *pgx.Conn
+	lockWait time.Duration // zero: no limit
+	tx       pgx.Tx        // nil until the first statement
+	err      error         // of a BEGIN by itself
 }
 
 // SendBatch sends b, behind the BEGIN if there was none yet.
@@ -22,10 +24,17 @@ func (l *lazyTx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	}
 	first := &pgx.Batch{}
 	first.BeginTx(pgx.TxOptions{})
+	before := 1
+	if l.lockWait > 0 {
+		first.Queue(limitLockWaits(l.lockWait))
+		before++
+	}
 	first.QueuedQueries = append(first.QueuedQueries, b.QueuedQueries...)
 	results := l.conn.SendBatch(ctx, first)
 	l.tx = results.Tx()
-	_, _ = results.Exec() // of the BEGIN: the next result has its error
+	for range before {
+		_, _ = results.Exec() // of the BEGIN and the limit: the next result has their error
+	}
 	return results
 }
 
@@ -79,6 +88,9 @@ func (l *lazyTx) Exec(ctx context.Context, sql string, args ...any) (pgconn.Comm
 func (l *lazyTx) begin(ctx context.Context) error {
 	if l.tx == nil {
 		l.tx, l.err = l.conn.Begin(ctx)
+		if l.err == nil && l.lockWait > 0 {
+			_, l.err = l.tx.Exec(ctx, limitLockWaits(l.lockWait))
+		}
 	}
 	return l.err
 }

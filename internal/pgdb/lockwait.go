@@ -9,13 +9,17 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// LimitLockWaits is an ask (see Together) that ends each later wait of the transaction for a lock after a time, with an error that
-// IsLockTimeout.
+// LimitLockWaits is an ask (see Together) that limits what waits for locks still come in the transaction. What limits all of them is
+// End.LockWait.
 func LimitLockWaits(ctx context.Context, limit time.Duration) func(db DB) error {
 	return func(db DB) error {
-		_, err := db.Exec(ctx, fmt.Sprintf("set local lock_timeout = %d", limit.Milliseconds()))
+		_, err := db.Exec(ctx, limitLockWaits(limit))
 		return err
 	}
+}
+
+func limitLockWaits(limit time.Duration) string {
+	return fmt.Sprintf("set local lock_timeout = %d", limit.Milliseconds())
 }
 
 // errTableLocked marks a lock timeout at a table that somebody alters.

@@ -3,6 +3,7 @@ package pgdb_test
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -19,10 +20,7 @@ func TestALockTimeoutTellsARowFromATable(t *testing.T) {
 		create table things (id integer primary key, n integer); insert into things values (1, 0), (2, 0)`)
 	require.NoError(t, err)
 	wait := func(sql string) error {
-		return pgdb.InTx(t.Context(), pool, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(t.Context(), `set local lock_timeout = 300`); err != nil {
-				return err
-			}
+		return pgdb.InTxEnd(t.Context(), pool, &pgdb.End{LockWait: 300 * time.Millisecond}, func(tx pgx.Tx) error {
 			_, err := tx.Exec(t.Context(), sql) // without a round trip to prepare it, which waits for tables, too
 			return err
 		})
@@ -54,4 +52,37 @@ func TestALockTimeoutTellsARowFromATable(t *testing.T) {
 		require.NoError(t, holder.Rollback(t.Context()))
 	}
 	require.NoError(t, wait(row))
+}
+
+// The limit comes with BEGIN, whatever the first statement is, and ends with the transaction.
+func TestTheLimitTravelsWithBegin(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t)
+	var usual string
+	require.NoError(t, pool.QueryRow(t.Context(), `show lock_timeout`).Scan(&usual))
+	for name, first := range map[string]func(tx pgx.Tx) error{
+		"a query":            func(tx pgx.Tx) error { return tx.QueryRow(t.Context(), `select $1::int`, 1).Scan(new(int)) },
+		"several statements": func(tx pgx.Tx) error { _, err := tx.Exec(t.Context(), `select 1; select 2`); return err },
+		"a savepoint": func(tx pgx.Tx) error {
+			inner, err := tx.Begin(t.Context())
+			if err != nil {
+				return err
+			}
+			return inner.Commit(t.Context())
+		},
+	} {
+		for limit, want := range map[time.Duration]string{1234 * time.Millisecond: "1234ms", 0: usual} {
+			var got string
+			require.NoError(t, pgdb.InTxEnd(t.Context(), pool, &pgdb.End{LockWait: limit}, func(tx pgx.Tx) error {
+				if err := first(tx); err != nil {
+					return err
+				}
+				return tx.QueryRow(t.Context(), `show lock_timeout`).Scan(&got)
+			}), name)
+			require.Equal(t, want, got, name)
+		}
+	}
+	var after string
+	require.NoError(t, pool.QueryRow(t.Context(), `show lock_timeout`).Scan(&after))
+	require.Equal(t, usual, after)
 }
