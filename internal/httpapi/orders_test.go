@@ -157,7 +157,8 @@ func TestCardsAreShownToNobodyElse(t *testing.T) {
 	s.do("GET", path, "").problem(401, "api_key_missing")
 	s.as("orders:read,orders:write", "GET", path, "").problem(403, "scope_missing")
 	s.do("GET", path, "", "Vendbox-Access-Token", other.AccessToken).problem(401, "access_token_invalid")
-	s.do("GET", path, "", "Vendbox-Access-Token", placed.AccessToken[:len(placed.AccessToken)-2]+"AA").problem(401, "access_token_invalid")
+	spliced := placed.AccessToken[:24] + other.AccessToken[24:] // this order's id, the other one's MAC
+	s.do("GET", path, "", "Vendbox-Access-Token", spliced).problem(401, "access_token_invalid")
 	s.do("GET", path, "", "Vendbox-Access-Token", "x").problem(401, "access_token_invalid")
 	s.as("cards:read", "GET", "/v1/orders/"+uuid.NewString()+"/cards", "").problem(404, "order_not_found")
 }
