@@ -21,6 +21,7 @@ const (
 	OrdersManage    Scope = "orders:manage"
 	PaymentsRead    Scope = "payments:read"
 	PaymentsWrite   Scope = "payments:write"
+	PaymentsManage  Scope = "payments:manage"
 	EventsRead      Scope = "events:read"
 	EventsWrite     Scope = "events:write"
 	WebhooksRead    Scope = "webhooks:read"
@@ -50,6 +51,7 @@ func Scopes() []ScopeInfo {
 		{OrdersManage, "Cancel, hold, release, reject and refund orders; read refunds and settle them; read risk assessments."},
 		{PaymentsRead, "List and read payments and what is wrong with them."},
 		{PaymentsWrite, "Start payments."},
+		{PaymentsManage, "Confirm payments by hand: whoever may do it can have goods delivered without a gateway's word."},
 		{EventsRead, "Read the event feed."},
 		{EventsWrite, "Append events of your own."},
 		{WebhooksRead, "List webhook endpoints, deliveries and attempts. It does not show signing secrets."},

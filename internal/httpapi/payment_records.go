@@ -12,6 +12,7 @@ import (
 	"github.com/vendbox/vendbox/internal/access"
 	"github.com/vendbox/vendbox/internal/ordering"
 	"github.com/vendbox/vendbox/internal/payments"
+	"github.com/vendbox/vendbox/internal/telemetry"
 )
 
 // PaymentRecord is a payment as it is looked at afterwards.
@@ -65,6 +66,38 @@ func (s *Server) registerPaymentRecords() {
 		},
 		Auth: needs(access.PaymentsRead), Faults: []string{"payment_not_found"},
 	}, s.getPayment)
+	handle(s, operation{
+		Operation: huma.Operation{
+			OperationID: "confirm-payment", Method: http.MethodPost, Path: "/v1/payments/{id}/confirm", Tags: []string{tagPayments},
+			Summary: "Confirm a payment by hand",
+			Description: "You have made sure that the attempt was paid: its notice is lost and the gateway cannot be asked, or it was another " +
+				"amount and you take it for the whole. The order goes on as by the gateway's own notice, also if it had expired; one that is on " +
+				"hold for the wrong amount is released. The attempt counts as paid in full, and its refunds go to its gateway. A notice that " +
+				"comes after all changes nothing. Repeated, it answers with the payment as it stands.",
+			Errors: []int{http.StatusNotFound, http.StatusConflict},
+		},
+		Auth: needs(access.PaymentsManage), Faults: []string{
+			"payment_not_found", "payment_without_order", "payment_channel_unknown", "order_paid_already", "reason_invalid",
+		},
+	}, s.confirmPayment)
+}
+
+type confirmPaymentInput struct {
+	UUIDPath
+
+	Body struct {
+		Reason string `json:"reason" minLength:"1" maxLength:"500" example:"Alipay shows it as paid, trade 2026112622001" doc:"How you know; it stays on the order's timeline, with your key."`
+	}
+}
+
+func (s *Server) confirmPayment(ctx context.Context, in *confirmPaymentInput) (*getPaymentOutput, error) {
+	record, err := s.deps.Payments.Confirm(ctx, in.ID, ordering.By{
+		Actor: principalOf(ctx).Actor(), Reason: in.Body.Reason, Traceparent: telemetry.Traceparent(ctx),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &getPaymentOutput{viewPaymentRecord(&record)}, nil
 }
 
 type listPaymentsInput struct {

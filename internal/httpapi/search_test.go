@@ -119,3 +119,32 @@ func TestPaymentsAreShownToAPerson(t *testing.T) {
 	s.as("payments:read", "GET", "/v1/payments?exception=applied", "").problem(422, "validation_failed")
 	s.as("payments:write", "GET", "/v1/payments", "").problem(403, "scope_missing")
 }
+
+// Paid, and no card: the callback is lost, the gateway cannot be asked, and somebody has seen the money.
+func TestAPersonConfirmsAPayment(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	placed, _ := s.place(oneA)
+	var p payment
+	s.as("payments:write", "POST", "/v1/orders/"+placed.ID.String()+"/payments", `{"channel":"epay"}`).into(201, &p)
+	path, body := "/v1/payments/"+p.ID.String()+"/confirm", `{"reason":"trade 2026112622001, seen at the gateway"}`
+	s.as("payments:read,payments:write,orders:manage", "POST", path, body).problem(403, "scope_missing")
+	for _, wrong := range []string{`{}`, `{"reason":""}`, `{"reason":null}`, `{"reason":"x","amount":1}`} {
+		s.as("payments:manage", "POST", path, wrong).problem(422, "validation_failed")
+	}
+	s.as("payments:manage", "POST", "/v1/payments/"+placed.ID.String()+"/confirm", body).problem(404, "payment_not_found")
+
+	var confirmed, again PaymentRecord
+	s.as("payments:manage", "POST", path, body).into(200, &confirmed)
+	require.Equal(t, "succeeded", confirmed.Status)
+	require.Equal(t, "paid", confirmed.Order.PaymentStatus)
+	s.as("payments:manage", "POST", path, body).into(200, &again)
+	require.Equal(t, confirmed, again)
+
+	var entries listBody[timelineEntry]
+	s.as("orders:read", "GET", "/v1/orders/"+placed.ID.String()+"/timeline", "").into(200, &entries)
+	require.Len(t, entries.Data, 2)
+	require.Equal(t, "order.paid", entries.Data[1].Event)
+	require.Equal(t, "trade 2026112622001, seen at the gateway", entries.Data[1].Reason)
+	require.Regexp(t, "^key:", entries.Data[1].Actor)
+}

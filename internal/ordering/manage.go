@@ -66,6 +66,11 @@ func release(tx *outbox.Tx, o *Order, shelf *Shelf, by By) error {
 			return err
 		}
 	}
+	return o.GoOn(tx, by)
+}
+
+// GoOn releases a locked order that holds its stock.
+func (o *Order) GoOn(tx *outbox.Tx, by By) error {
 	return o.step(tx, EventReleased, by, func() {
 		if o.PaymentStatus == Unpaid {
 			o.ExpiresAt = tx.Now.Add(o.ttl)

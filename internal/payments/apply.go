@@ -62,6 +62,9 @@ func Apply(
 	}
 	results := make([]groupcommit.Result[Application], len(notices))
 	for i := range notices {
+		if results[i].Err = b.refuse(&notices[i]); results[i].Err != nil {
+			continue
+		}
 		var err error
 		if results[i].Value, err = b.apply(&notices[i]); err != nil {
 			return nil, err
@@ -166,10 +169,10 @@ func (b *application) apply(notice *Notice) (Application, error) {
 		if sameDoubt(notice, payment, order, result.Outcome) {
 			result.Outcome = Repeated
 		}
-		if result.Outcome, err = b.effect(payment, result.Outcome); err != nil {
+		if result.Outcome, err = b.effect(notice, payment, result.Outcome); err != nil {
 			return Application{}, err
 		}
-		if notice.Type == TypeSucceeded {
+		if notice.Type == TypeSucceeded && notice.Reference != "" {
 			b.references[payment.ID], payment.Reference = notice.Reference, notice.Reference
 		}
 	}
@@ -204,18 +207,25 @@ func sameDoubt(notice *Notice, payment *dbq.PaymentLockByIDsRow, order *ordering
 }
 
 // effect does what an outcome means, and gives the outcome that it came to.
-func (b *application) effect(payment *dbq.PaymentLockByIDsRow, outcome Outcome) (Outcome, error) {
+func (b *application) effect(notice *Notice, payment *dbq.PaymentLockByIDsRow, outcome Outcome) (Outcome, error) {
 	order := b.orders[payment.OrderID]
 	by := ordering.By{Actor: "gateway:" + b.channel, Reason: "payment " + payment.ID.String()}
+	if notice.isConfirmation() {
+		by = notice.confirmedBy
+	}
 	switch {
 	case outcome == Applied:
+		accepted := notice.accepts(payment, order)
 		b.setPayment(payment, "succeeded")
 		b.changed[order.ID] = order
-		return outcome, order.MarkPaid(b.tx, by)
+		if err := order.MarkPaid(b.tx, by); err != nil || !accepted {
+			return outcome, err
+		}
+		return outcome, order.GoOn(b.tx, by)
 	case outcome == LatePayment:
 		b.setPayment(payment, "succeeded")
 		b.changed[order.ID] = order
-		return b.late(order, by)
+		return b.late(notice, order, by)
 	case outcome.isException():
 		if payment.Status != "succeeded" {
 			b.setPayment(payment, "exception")
@@ -231,7 +241,7 @@ func (b *application) effect(payment *dbq.PaymentLockByIDsRow, outcome Outcome) 
 
 // late takes money for an order that has ended. One that had expired goes on as if it had not, if its units can be had
 // once more and are still sold; otherwise it waits for stock. What somebody had canceled waits for a person.
-func (b *application) late(order *ordering.Order, by ordering.By) (Outcome, error) {
+func (b *application) late(notice *Notice, order *ordering.Order, by ordering.By) (Outcome, error) {
 	reason := ordering.HoldLateCanceled
 	if order.Status == ordering.Expired {
 		if !b.shelf.Has(order) {
@@ -242,7 +252,9 @@ func (b *application) late(order *ordering.Order, by ordering.By) (Outcome, erro
 			return "", err
 		}
 		if reserved {
-			by.Reason += ", after the order had expired"
+			if !notice.isConfirmation() { // a person's reason stays theirs
+				by.Reason += ", after the order had expired"
+			}
 			return Applied, order.MarkPaid(b.tx, by)
 		}
 		reason = ordering.HoldLateNoStock

@@ -159,13 +159,36 @@ func (m *model) notice(a *modelAttempt, amount int64, eventID string, now time.T
 
 func (m *model) pay(o *modelOrder, now time.Time) payments.Outcome {
 	outcome := m.markPaid(o)
+	m.deliverOrQueue(o, now)
+	return outcome
+}
+
+// confirm takes a person's word for an attempt. It gives the fault's code, or nothing.
+func (m *model) confirm(a *modelAttempt, now time.Time) string {
+	o := a.order
+	switch {
+	case a.succeeded:
+		return ""
+	case !o.unpaid():
+		return "order_paid_already"
+	}
+	accepted := !a.pending && o.Hold == ordering.HoldWrongAmount
+	a.succeeded, a.pending = true, false
+	m.markPaid(o)
+	if accepted {
+		o.step(ordering.Processing)
+	}
+	m.deliverOrQueue(o, now)
+	return ""
+}
+
+func (m *model) deliverOrQueue(o *modelOrder, now time.Time) {
 	o.Paid = now
 	if m.atOnce && o.Status == ordering.Processing && m.hasCards(o.wants()) && !m.owesBefore(o) {
 		m.deliver(o)
-		return outcome
+		return
 	}
 	m.queue = append(m.queue, o)
-	return outcome
 }
 
 // owesBefore says whether an order that has waited for longer will get cards that this one wants.

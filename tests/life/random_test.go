@@ -61,7 +61,8 @@ func TestLivesGoAsTheModelSays(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"":      l.compare,
 			"place": l.doPlace, "place again": l.doPlace, "begin": l.doBegin, "begin again": l.doBegin, "pay": l.doPay, "pay again": l.doPay,
-			"pay wrongly": l.doPayWrongly, "repeat": l.doRepeat, "pay quietly": l.doPayQuietly, "ask": l.doAsk, "expire": l.doExpire,
+			"pay wrongly": l.doPayWrongly, "confirm": l.doConfirm,
+			"repeat": l.doRepeat, "pay quietly": l.doPayQuietly, "ask": l.doAsk, "expire": l.doExpire,
 			"cancel": l.doCancel, "hold": l.doHold, "release": l.doRelease, "reject": l.doReject,
 			"refund": l.doRefund, "refund lines": l.doRefundLines, "import": l.doImport, "lose cards": l.doLoseCards,
 			"restock": l.doRestock, "work": l.doWork, "work more": l.doWork, "lose jobs": l.doLoseJobs,
@@ -149,6 +150,12 @@ func (l *life) doPay(rt *rapid.T) {
 func (l *life) doPayWrongly(rt *rapid.T) {
 	a := pick(rt, "attempt", l.m.attempts)
 	l.tell(rt, told{a, a.order.Total + int64(rapid.SampledFrom([]int{-1, 1, 100}).Draw(rt, "by")), uuid.NewString()})
+}
+
+func (l *life) doConfirm(rt *rapid.T) {
+	a := pick(rt, "attempt", l.m.attempts)
+	_, err := l.payments.Confirm(background, a.id, operator)
+	l.requireFault(rt, l.m.confirm(a, l.clock.now()), err)
 }
 
 func (l *life) doRepeat(rt *rapid.T) { l.tell(rt, pick(rt, "notice", l.told)) }
