@@ -48,7 +48,7 @@ func (s *shop) watch(path string, header ...string) *sse {
 
 func openSSE(t *testing.T, url string, header ...string) *sse {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // a thousand are opened one after the other
 	t.Cleanup(cancel)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	require.NoError(t, err)

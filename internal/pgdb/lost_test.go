@@ -32,8 +32,10 @@ func (c *lostAnswer) Write(p []byte) (int, error) {
 }
 
 func (c *lostAnswer) Read(p []byte) (int, error) {
+	// It may have been waiting since before the question: pgx reads in the background while it writes on a slow machine.
+	n, err := c.Conn.Read(p)
 	if !c.asked.Load() {
-		return c.Conn.Read(p)
+		return n, err
 	}
 	committed := false
 	for !committed { // each look is a query
