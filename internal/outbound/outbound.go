@@ -9,10 +9,17 @@ import (
 // ErrSwitched is the error of a call whose server has switched protocols.
 var ErrSwitched = errors.New("the server switched protocols, which nobody had asked for")
 
-// OnlyHTTP is next without the answer 101. net/http hands that connection over raw: no context and no timeout ends a read of it, so a
-// server that switches protocols and says nothing would hold its caller for good.
-func OnlyHTTP(next http.RoundTripper) http.RoundTripper { return onlyHTTP{next} }
+// Client sends through next. It follows no redirect: what is sent is signed, or carries a key, and is for the configured address
+// only. It takes no answer 101. It has no timeout of its own: contexts have.
+func Client(next http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport:     onlyHTTP{next},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
 
+// onlyHTTP is next without the answer 101. net/http hands that connection over raw: no context and no timeout ends a read of it, so a
+// server that switches protocols and says nothing would hold its caller for good.
 type onlyHTTP struct{ next http.RoundTripper }
 
 // CloseIdleConnections is http.Client's way to those of next.

@@ -29,7 +29,7 @@ func TestASwitchOfProtocolsEndsTheCall(t *testing.T) {
 		close(ended)
 	}))
 	defer server.Close()
-	client := http.Client{Transport: outbound.OnlyHTTP(http.DefaultTransport)}
+	client := outbound.Client(http.DefaultTransport)
 	call := func(path string) error {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+path, nil)
 		require.NoError(t, err)

@@ -138,11 +138,8 @@ func newScorer(cfg ScorerConfig, breakFor time.Duration) *scorer {
 		IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true,
 	}
 	return &scorer{
-		cfg: cfg,
-		client: &http.Client{
-			Transport:     outbound.OnlyHTTP(transport),
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		cfg:    cfg,
+		client: outbound.Client(transport),
 		breaker: gobreaker.NewCircuitBreaker[score](gobreaker.Settings{
 			Timeout:     breakFor,
 			ReadyToTrip: func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= breakAfter },

@@ -124,18 +124,15 @@ func checkUsed(r *reader, cfg GatewayConfig, used []slots) {
 func gatewayClient() *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	return &http.Client{
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: outbound.OnlyHTTP(&http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
-			TLSHandshakeTimeout:    5 * time.Second,
-			IdleConnTimeout:        2 * time.Second,
-			MaxIdleConnsPerHost:    100,
-			MaxResponseHeaderBytes: 64 << 10,
-			Protocols:              protocols,
-		}),
-	}
+	return outbound.Client(&http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    5 * time.Second,
+		IdleConnTimeout:        2 * time.Second,
+		MaxIdleConnsPerHost:    100,
+		MaxResponseHeaderBytes: 64 << 10,
+		Protocols:              protocols,
+	})
 }
 
 // Name gives the configured name.

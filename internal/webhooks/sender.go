@@ -84,10 +84,7 @@ func newSender(cfg Config, guard *guard, deps Deps) *sender {
 	return &sender{
 		transport: transport, userAgent: "vendbox/" + cfg.Version, timeout: cfg.Timeout, now: deps.Now,
 		tracer: deps.Tracing.Tracer("github.com/vendbox/vendbox/internal/webhooks"),
-		client: &http.Client{
-			Transport:     outbound.OnlyHTTP(transport),
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		client: outbound.Client(transport),
 	}
 }
 

@@ -20,13 +20,10 @@ const (
 // far is the way to a gateway.
 type far struct{ client *http.Client }
 
-// newFar follows no redirects: what is sent is signed, or carries a key, and is for the configured address only.
 func newFar() far {
-	return far{&http.Client{
-		Timeout:       farTimeout,
-		Transport:     outbound.OnlyHTTP(http.DefaultTransport),
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	client := outbound.Client(http.DefaultTransport)
+	client.Timeout = farTimeout
+	return far{client}
 }
 
 type farAnswer struct {
