@@ -12,7 +12,8 @@ select id, order_id from payments where id = any(@ids::uuid[]) and channel = @ch
 
 -- name: PaymentLockByIDs :many
 -- The third lock, after stock and orders.
-select id, order_id, channel, account, status, amount, currency, coalesce(reference, '')::text as reference
+select id, order_id, channel, account, status, amount, currency, coalesce(reference, '')::text as reference,
+    coalesce(confirmation, '')::text as confirmation
 from payments
 where id = any(@ids::uuid[])
 order by id
@@ -20,10 +21,15 @@ for no key update;
 
 -- name: PaymentSave :exec
 update payments p
-set status = n.status, succeeded_at = case when n.status = 'succeeded' then @now::timestamptz end, ask_at = null,
-    reference = coalesce(nullif(n.reference, ''), p.reference)
-from (select unnest(@ids::uuid[]) as id, unnest(@statuses::text[]) as status, unnest(@refs::text[]) as reference) as n
+set status = n.status, succeeded_at = case when n.status = 'succeeded' then coalesce(p.succeeded_at, @now::timestamptz) end, ask_at = null,
+    reference = coalesce(nullif(n.reference, ''), p.reference), confirmation = nullif(n.confirmation, '')
+from (select unnest(@ids::uuid[]) as id, unnest(@statuses::text[]) as status, unnest(@refs::text[]) as reference,
+             unnest(@confirmations::text[]) as confirmation) as n
 where p.id = n.id;
+
+-- name: PaymentsInDoubtOf :many
+-- Which attempts of orders have brought money that was not applied.
+select id, order_id from payments where order_id = any(@order_ids::uuid[]) and status = 'exception';
 
 -- name: PaymentSetReference :exec
 -- A notice that was faster than the gateway's answer knows better: it names the payment, the answer what was to become one.
@@ -153,7 +159,8 @@ order by found.id desc
 limit @max_rows;
 
 -- name: PaymentByIDs :many
-select id, order_id, channel, account, status, created_at, succeeded_at, amount, currency
+select id, order_id, channel, account, status, created_at, succeeded_at, amount, currency,
+    coalesce(confirmation, '')::text as confirmation
 from payments
 where id = any(@ids::uuid[]);
 

@@ -13,21 +13,23 @@ import (
 )
 
 const paymentByIDs = `-- name: PaymentByIDs :many
-select id, order_id, channel, account, status, created_at, succeeded_at, amount, currency
+select id, order_id, channel, account, status, created_at, succeeded_at, amount, currency,
+    coalesce(confirmation, '')::text as confirmation
 from payments
 where id = any($1::uuid[])
 `
 
 type PaymentByIDsRow struct {
-	ID          uuid.UUID
-	OrderID     uuid.UUID
-	Channel     string
-	Account     string
-	Status      string
-	CreatedAt   time.Time
-	SucceededAt *time.Time
-	Amount      int64
-	Currency    string
+	ID           uuid.UUID
+	OrderID      uuid.UUID
+	Channel      string
+	Account      string
+	Status       string
+	CreatedAt    time.Time
+	SucceededAt  *time.Time
+	Amount       int64
+	Currency     string
+	Confirmation string
 }
 
 func (q *Queries) PaymentByIDs(ctx context.Context, ids []uuid.UUID) ([]PaymentByIDsRow, error) {
@@ -49,6 +51,7 @@ func (q *Queries) PaymentByIDs(ctx context.Context, ids []uuid.UUID) ([]PaymentB
 			&i.SucceededAt,
 			&i.Amount,
 			&i.Currency,
+			&i.Confirmation,
 		); err != nil {
 			return nil, err
 		}
@@ -390,7 +393,8 @@ func (q *Queries) PaymentInsert(ctx context.Context, arg PaymentInsertParams) er
 }
 
 const paymentLockByIDs = `-- name: PaymentLockByIDs :many
-select id, order_id, channel, account, status, amount, currency, coalesce(reference, '')::text as reference
+select id, order_id, channel, account, status, amount, currency, coalesce(reference, '')::text as reference,
+    coalesce(confirmation, '')::text as confirmation
 from payments
 where id = any($1::uuid[])
 order by id
@@ -398,14 +402,15 @@ for no key update
 `
 
 type PaymentLockByIDsRow struct {
-	ID        uuid.UUID
-	OrderID   uuid.UUID
-	Channel   string
-	Account   string
-	Status    string
-	Amount    int64
-	Currency  string
-	Reference string
+	ID           uuid.UUID
+	OrderID      uuid.UUID
+	Channel      string
+	Account      string
+	Status       string
+	Amount       int64
+	Currency     string
+	Reference    string
+	Confirmation string
 }
 
 // The third lock, after stock and orders.
@@ -427,6 +432,7 @@ func (q *Queries) PaymentLockByIDs(ctx context.Context, ids []uuid.UUID) ([]Paym
 			&i.Amount,
 			&i.Currency,
 			&i.Reference,
+			&i.Confirmation,
 		); err != nil {
 			return nil, err
 		}
@@ -474,17 +480,19 @@ func (q *Queries) PaymentOrderIDs(ctx context.Context, arg PaymentOrderIDsParams
 
 const paymentSave = `-- name: PaymentSave :exec
 update payments p
-set status = n.status, succeeded_at = case when n.status = 'succeeded' then $1::timestamptz end, ask_at = null,
-    reference = coalesce(nullif(n.reference, ''), p.reference)
-from (select unnest($2::uuid[]) as id, unnest($3::text[]) as status, unnest($4::text[]) as reference) as n
+set status = n.status, succeeded_at = case when n.status = 'succeeded' then coalesce(p.succeeded_at, $1::timestamptz) end, ask_at = null,
+    reference = coalesce(nullif(n.reference, ''), p.reference), confirmation = nullif(n.confirmation, '')
+from (select unnest($2::uuid[]) as id, unnest($3::text[]) as status, unnest($4::text[]) as reference,
+             unnest($5::text[]) as confirmation) as n
 where p.id = n.id
 `
 
 type PaymentSaveParams struct {
-	Now      time.Time
-	IDs      []uuid.UUID
-	Statuses []string
-	Refs     []string
+	Now           time.Time
+	IDs           []uuid.UUID
+	Statuses      []string
+	Refs          []string
+	Confirmations []string
 }
 
 func (q *Queries) PaymentSave(ctx context.Context, arg PaymentSaveParams) error {
@@ -493,6 +501,7 @@ func (q *Queries) PaymentSave(ctx context.Context, arg PaymentSaveParams) error 
 		arg.IDs,
 		arg.Statuses,
 		arg.Refs,
+		arg.Confirmations,
 	)
 	return err
 }
@@ -537,6 +546,36 @@ func (q *Queries) PaymentThatPaid(ctx context.Context, orderID uuid.UUID) (Payme
 		&i.Currency,
 	)
 	return i, err
+}
+
+const paymentsInDoubtOf = `-- name: PaymentsInDoubtOf :many
+select id, order_id from payments where order_id = any($1::uuid[]) and status = 'exception'
+`
+
+type PaymentsInDoubtOfRow struct {
+	ID      uuid.UUID
+	OrderID uuid.UUID
+}
+
+// Which attempts of orders have brought money that was not applied.
+func (q *Queries) PaymentsInDoubtOf(ctx context.Context, orderIds []uuid.UUID) ([]PaymentsInDoubtOfRow, error) {
+	rows, err := q.db.Query(ctx, paymentsInDoubtOf, orderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []PaymentsInDoubtOfRow
+	for rows.Next() {
+		var i PaymentsInDoubtOfRow
+		if err := rows.Scan(&i.ID, &i.OrderID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const paymentsOpenOf = `-- name: PaymentsOpenOf :many

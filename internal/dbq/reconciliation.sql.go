@@ -166,11 +166,6 @@ select 'money_in_doubt', coalesce(e.order_id::text, e.channel || ' ' || e.event_
 from payment_events e
 where e.outcome in ('wrong_amount', 'second_payment', 'order_closed', 'unmatched')
   and e.received_at >= $2::timestamptz and e.received_at < $3::timestamptz
-  -- A wrong amount that a person has taken for the whole afterwards is in doubt no more.
-  and not (e.outcome = 'wrong_amount' and exists (
-      select from payment_events c
-      where c.channel = e.channel and c.account = e.account and c.event_id = 'confirmed:' || e.payment_id
-        and c.received_at >= e.received_at))
 `
 
 type ReconcileStuckParams struct {

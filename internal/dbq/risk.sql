@@ -70,7 +70,7 @@ select o.id
 from orders o
 where o.id = any(@ids::uuid[])
   and exists (select from order_timeline t
-              where t.order_id = o.id and t.event = 'order.released' and t.at >= o.paid_at and t.actor not like 'system:%');
+              where t.order_id = o.id and t.event = 'order.released' and t.payment_status <> 'unpaid' and t.actor not like 'system:%');
 
 -- name: RiskUnassessed :many
 -- Those of the orders that neither an assessment nor a person has decided about since they were paid.
@@ -79,7 +79,7 @@ from orders o
 where o.id = any(@ids::uuid[])
   and not exists (select from risk_assessments a where a.order_id = o.id)
   and not exists (select from order_timeline t
-                  where t.order_id = o.id and t.event = 'order.released' and t.at >= o.paid_at and t.actor not like 'system:%');
+                  where t.order_id = o.id and t.event = 'order.released' and t.payment_status <> 'unpaid' and t.actor not like 'system:%');
 
 -- name: RiskAssessment :one
 select a.order_id, a.decision, a.rules, a.scorer, a.score, a.scorer_reason, a.assessed_at

@@ -264,7 +264,7 @@ select o.id
 from orders o
 where o.id = any($1::uuid[])
   and exists (select from order_timeline t
-              where t.order_id = o.id and t.event = 'order.released' and t.at >= o.paid_at and t.actor not like 'system:%')
+              where t.order_id = o.id and t.event = 'order.released' and t.payment_status <> 'unpaid' and t.actor not like 'system:%')
 `
 
 // Those of the orders that a person has let go on since they were paid.
@@ -336,7 +336,7 @@ from orders o
 where o.id = any($1::uuid[])
   and not exists (select from risk_assessments a where a.order_id = o.id)
   and not exists (select from order_timeline t
-                  where t.order_id = o.id and t.event = 'order.released' and t.at >= o.paid_at and t.actor not like 'system:%')
+                  where t.order_id = o.id and t.event = 'order.released' and t.payment_status <> 'unpaid' and t.actor not like 'system:%')
 `
 
 // Those of the orders that neither an assessment nor a person has decided about since they were paid.

@@ -50,14 +50,29 @@ func (s *socket) send(ctx context.Context, order *ordering.Order) error {
 	if err := marshalJSON(&s.buf, Order(order.View())); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	return s.conn.Write(ctx, websocket.MessageText, s.buf.Bytes())
 }
 
 // heartbeat wants an answer.
 func (s *socket) heartbeat(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	return s.conn.Ping(ctx)
+	answered := make(chan error, 1)
+	go func() {
+		ctx, cancel := s.bounded(ctx)
+		defer cancel()
+		answered <- s.conn.Ping(ctx)
+	}()
+	select {
+	case err := <-answered:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// bounded is the context of one message. A write whose context ends cuts the connection, and the server's stop would do so to whoever
+// is being written to just then, without a goodbye.
+func (s *socket) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 }

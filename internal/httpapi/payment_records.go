@@ -17,15 +17,16 @@ import (
 
 // PaymentRecord is a payment as it is looked at afterwards.
 type PaymentRecord struct {
-	ID          uuid.UUID          `json:"id" example:"0193b4a1-7c1e-7cc3-a4ab-6cf4a1f0b3d2" doc:"The attempt's id. Money that came without an attempt has an id of its own."`
-	Order       *PaymentOrder      `json:"order,omitempty" doc:"The order as it stands now; none for money that belongs to no attempt."`
-	Channel     string             `json:"channel" example:"sandbox" doc:"The payment channel."`
-	Account     string             `json:"account" example:"default" doc:"The channel's account that the attempt was made for, or that the notice came from."`
-	Status      string             `json:"status" enum:"pending,succeeded,exception" example:"exception" doc:"exception: money came, and was not applied to the order."`
-	Amount      money              `json:"amount" doc:"What was to be paid; of money without an attempt, what came."`
-	CreatedAt   time.Time          `json:"created_at" example:"2025-01-02T03:04:05Z" doc:"When the attempt began, or the notice came."`
-	SucceededAt *time.Time         `json:"succeeded_at" nullable:"true" example:"2025-01-02T03:05:05Z" doc:"When it paid the order; null when it did not."`
-	Exceptions  []PaymentException `json:"exceptions" doc:"The notices that a person has to look at, oldest first."`
+	ID           uuid.UUID          `json:"id" example:"0193b4a1-7c1e-7cc3-a4ab-6cf4a1f0b3d2" doc:"The attempt's id. Money that came without an attempt has an id of its own."`
+	Order        *PaymentOrder      `json:"order,omitempty" doc:"The order as it stands now; none for money that belongs to no attempt."`
+	Channel      string             `json:"channel" example:"sandbox" doc:"The payment channel."`
+	Account      string             `json:"account" example:"default" doc:"The channel's account that the attempt was made for, or that the notice came from."`
+	Status       string             `json:"status" enum:"pending,succeeded,exception" example:"exception" doc:"exception: money came, and was not applied to the order."`
+	Amount       money              `json:"amount" doc:"What was to be paid; of money without an attempt, what came."`
+	CreatedAt    time.Time          `json:"created_at" example:"2025-01-02T03:04:05Z" doc:"When the attempt began, or the notice came."`
+	SucceededAt  *time.Time         `json:"succeeded_at" nullable:"true" example:"2025-01-02T03:05:05Z" doc:"When it paid the order; null when it did not."`
+	Confirmation string             `json:"confirmation,omitempty" enum:"lost_notice,other_amount" example:"lost_notice" doc:"That a person confirmed it: lost_notice, nothing had come from the gateway; other_amount, what had come was taken for the whole."`
+	Exceptions   []PaymentException `json:"exceptions" doc:"The notices that a person has to look at, oldest first."`
 }
 
 // PaymentOrder is what a payment's order has to do with it.
@@ -42,7 +43,7 @@ type PaymentOrder struct {
 type PaymentException struct {
 	EventID    string    `json:"event_id" example:"evt_1" doc:"The gateway's id of the notice."`
 	Type       string    `json:"type" example:"payment.succeeded" doc:"What it says."`
-	Outcome    string    `json:"outcome" enum:"wrong_amount,second_payment,late_payment,unmatched" example:"wrong_amount" doc:"wrong_amount: not what was to be paid; an unpaid order went on hold. second_payment: the order had been paid by another attempt. late_payment: it had been canceled, or had expired and its stock was gone; it is paid and on hold. unmatched: there is no such attempt for this account."`
+	Outcome    string    `json:"outcome" enum:"wrong_amount,second_payment,late_payment,unmatched" example:"wrong_amount" doc:"wrong_amount: not what was to be paid; an unpaid order went on hold. second_payment: the order had been paid by another attempt, or another amount of this one had been taken for the whole. late_payment: it had been canceled, or had expired and its stock was gone; it is paid and on hold. unmatched: there is no such attempt for this account."`
 	Amount     money     `json:"amount" doc:"What came."`
 	OccurredAt time.Time `json:"occurred_at" example:"2025-01-02T03:04:05Z" doc:"When it was paid, as the gateway says."`
 	ReceivedAt time.Time `json:"received_at" example:"2025-01-02T03:04:06Z" doc:"When the notice came."`
@@ -71,9 +72,10 @@ func (s *Server) registerPaymentRecords() {
 			OperationID: "confirm-payment", Method: http.MethodPost, Path: "/v1/payments/{id}/confirm", Tags: []string{tagPayments},
 			Summary: "Confirm a payment by hand",
 			Description: "You have made sure that the attempt was paid: its notice is lost and the gateway cannot be asked, or it was another " +
-				"amount and you take it for the whole. The order goes on as by the gateway's own notice, also if it had expired; one that is on " +
-				"hold for the wrong amount is released. The attempt counts as paid in full, and its refunds go to its gateway. A notice that " +
-				"comes after all changes nothing. Repeated, it answers with the payment as it stands.",
+				"amount and you take it for the whole. The order goes on as by the gateway's own notice: it is assessed where there are risk " +
+				"rules, reserves its units once more if it had expired, and waits for a person if it had been canceled. On hold for this " +
+				"payment's wrong amount, it is released. The attempt counts as paid in full, and its refunds go to its gateway. The notice that " +
+				"comes after all finds it paid. Repeated, it answers with the payment as it stands.",
 			Errors: []int{http.StatusNotFound, http.StatusConflict},
 		},
 		Auth: needs(access.PaymentsManage), Faults: []string{
@@ -86,7 +88,7 @@ type confirmPaymentInput struct {
 	UUIDPath
 
 	Body struct {
-		Reason string `json:"reason" minLength:"1" maxLength:"500" example:"Alipay shows it as paid, trade 2026112622001" doc:"How you know; it stays on the order's timeline, with your key."`
+		Reason string `json:"reason" minLength:"1" maxLength:"500" pattern:"\\S" example:"Alipay shows it as paid, trade 2026112622001" doc:"How you know; it stays on the order's timeline, with your key."`
 	}
 }
 
@@ -143,7 +145,8 @@ func (s *Server) getPayment(ctx context.Context, in *UUIDPath) (*getPaymentOutpu
 func viewPaymentRecord(r *payments.Record) PaymentRecord {
 	view := PaymentRecord{
 		ID: r.ID, Order: viewPaymentOrder(r.Order), Channel: r.Channel, Account: r.Account, Status: r.Status, Amount: r.Amount,
-		CreatedAt: utc(r.CreatedAt), SucceededAt: utcPtr(nullIfZero(r.SucceededAt)), Exceptions: make([]PaymentException, len(r.Exceptions)),
+		CreatedAt: utc(r.CreatedAt), SucceededAt: utcPtr(nullIfZero(r.SucceededAt)), Confirmation: r.Confirmation,
+		Exceptions: make([]PaymentException, len(r.Exceptions)),
 	}
 	for i, e := range r.Exceptions {
 		view.Exceptions[i] = PaymentException{

@@ -129,7 +129,7 @@ func TestAPersonConfirmsAPayment(t *testing.T) {
 	s.as("payments:write", "POST", "/v1/orders/"+placed.ID.String()+"/payments", `{"channel":"epay"}`).into(201, &p)
 	path, body := "/v1/payments/"+p.ID.String()+"/confirm", `{"reason":"trade 2026112622001, seen at the gateway"}`
 	s.as("payments:read,payments:write,orders:manage", "POST", path, body).problem(403, "scope_missing")
-	for _, wrong := range []string{`{}`, `{"reason":""}`, `{"reason":null}`, `{"reason":"x","amount":1}`} {
+	for _, wrong := range []string{`{}`, `{"reason":""}`, `{"reason":" \t "}`, `{"reason":null}`, `{"reason":"x","amount":1}`} {
 		s.as("payments:manage", "POST", path, wrong).problem(422, "validation_failed")
 	}
 	s.as("payments:manage", "POST", "/v1/payments/"+placed.ID.String()+"/confirm", body).problem(404, "payment_not_found")

@@ -54,8 +54,7 @@ func Apply(
 ) ([]groupcommit.Result[Application], error) {
 	b := &application{
 		channel: channel, tx: tx, deliver: deliver, q: dbq.New(tx), known: map[noticeKey]Application{},
-		changed: map[uuid.UUID]*ordering.Order{}, changedPayments: map[uuid.UUID]string{},
-		references: map[uuid.UUID]string{},
+		changed: map[uuid.UUID]*ordering.Order{}, changedPayments: map[uuid.UUID]*dbq.PaymentLockByIDsRow{},
 	}
 	if err := b.load(ctx, notices); err != nil {
 		return nil, err
@@ -87,9 +86,10 @@ type application struct {
 	shelf    *ordering.Shelf // the stock of orders that had expired
 	orders   map[uuid.UUID]*ordering.Order
 
+	inDoubt map[uuid.UUID][]uuid.UUID // by order: its attempts in exception. Only where a person confirms something
+
 	changed         map[uuid.UUID]*ordering.Order
-	changedPayments map[uuid.UUID]string // the new status
-	references      map[uuid.UUID]string // the gateway's, by payment
+	changedPayments map[uuid.UUID]*dbq.PaymentLockByIDsRow
 	inbox           []inboxRow
 }
 
@@ -146,7 +146,7 @@ func (b *application) load(ctx context.Context, notices []Notice) error {
 	for _, row := range earlier {
 		b.known[noticeKey{row.Account, row.EventID}] = Application{Outcome: Repeated, OrderID: deref(row.OrderID)}
 	}
-	return nil
+	return b.loadDoubts(ctx, notices, orderIDs)
 }
 
 func (b *application) apply(notice *Notice) (Application, error) {
@@ -172,9 +172,7 @@ func (b *application) apply(notice *Notice) (Application, error) {
 		if result.Outcome, err = b.effect(notice, payment, result.Outcome); err != nil {
 			return Application{}, err
 		}
-		if notice.Type == TypeSucceeded && notice.Reference != "" {
-			b.references[payment.ID], payment.Reference = notice.Reference, notice.Reference
-		}
+		b.remember(notice, payment)
 	}
 	b.known[keyOf(notice)] = Application{Outcome: Repeated, OrderID: result.OrderID}
 	b.inbox = append(b.inbox, inboxRow{result, notice, payment != nil})
@@ -188,7 +186,7 @@ func judge(notice *Notice, payment *dbq.PaymentLockByIDsRow, order *ordering.Ord
 		return Ignored
 	case notice.Amount != ordering.Money{Amount: payment.Amount, Currency: payment.Currency}:
 		return WrongAmount
-	case payment.Status == "succeeded":
+	case payment.Status == "succeeded" && !isMoreMoney(notice, payment):
 		return Repeated
 	case order.PaymentStatus != ordering.Unpaid:
 		return SecondPayment
@@ -199,11 +197,16 @@ func judge(notice *Notice, payment *dbq.PaymentLockByIDsRow, order *ordering.Ord
 	}
 }
 
-// sameDoubt says whether a notice tells, under another id, of money that is in doubt already: an answer to our question and then
-// the callback, or a gateway's two words for one payment.
+// sameDoubt says whether a notice tells, under another id, of money that is or was in doubt already: an answer to our question and
+// then the callback, or a gateway's two words for one payment.
 func sameDoubt(notice *Notice, payment *dbq.PaymentLockByIDsRow, order *ordering.Order, outcome Outcome) bool {
-	return outcome.isException() && payment.Status == "exception" && order.ExceptionCode == string(outcome) &&
-		notice.Reference != "" && notice.Reference == payment.Reference
+	return outcome.isException() && (payment.Status == "exception" || payment.Confirmation != "") &&
+		order.ExceptionCode == string(outcome) && sameMoney(notice, payment)
+}
+
+// sameMoney says whether the gateway calls the money what it called that of the attempt before.
+func sameMoney(notice *Notice, payment *dbq.PaymentLockByIDsRow) bool {
+	return notice.Reference != "" && notice.Reference == payment.Reference
 }
 
 // effect does what an outcome means, and gives the outcome that it came to.
@@ -214,21 +217,12 @@ func (b *application) effect(notice *Notice, payment *dbq.PaymentLockByIDsRow, o
 		by = notice.confirmedBy
 	}
 	switch {
-	case outcome == Applied:
-		accepted := notice.accepts(payment, order)
-		b.setPayment(payment, "succeeded")
-		b.changed[order.ID] = order
-		if err := order.MarkPaid(b.tx, by); err != nil || !accepted {
-			return outcome, err
-		}
-		return outcome, order.GoOn(b.tx, by)
-	case outcome == LatePayment:
-		b.setPayment(payment, "succeeded")
-		b.changed[order.ID] = order
-		return b.late(notice, order, by)
+	case outcome == Applied || outcome == LatePayment:
+		return b.take(notice, payment, order, by)
 	case outcome.isException():
 		if payment.Status != "succeeded" {
-			b.setPayment(payment, "exception")
+			payment.Status = "exception"
+			b.changedPayments[payment.ID] = payment
 		}
 		order.ExceptionCode = string(outcome)
 		b.changed[order.ID] = order
@@ -237,6 +231,36 @@ func (b *application) effect(notice *Notice, payment *dbq.PaymentLockByIDsRow, o
 		}
 	}
 	return outcome, nil
+}
+
+// take pays an order.
+func (b *application) take(
+	notice *Notice, payment *dbq.PaymentLockByIDsRow, order *ordering.Order, by ordering.By,
+) (Outcome, error) {
+	if notice.isConfirmation() {
+		if err := b.confirm(payment, order, by); err != nil {
+			return "", err
+		}
+	}
+	payment.Status = "succeeded"
+	b.changedPayments[payment.ID] = payment
+	b.changed[order.ID] = order
+	if order.Status == ordering.Canceled || order.Status == ordering.Expired {
+		return b.late(notice, order, by)
+	}
+	return Applied, order.MarkPaid(b.tx, by)
+}
+
+// remember keeps what the gateway calls the money, for refunds and to know it again. Of money that a person has taken for the whole
+// that is known.
+func (b *application) remember(notice *Notice, payment *dbq.PaymentLockByIDsRow) {
+	if notice.Type != TypeSucceeded || notice.Reference == "" || payment.Confirmation == otherAmount {
+		return
+	}
+	payment.Reference = notice.Reference
+	if payment.Confirmation == lostNotice { // its first
+		b.changedPayments[payment.ID] = payment
+	}
 }
 
 // late takes money for an order that has ended. One that had expired goes on as if it had not, if its units can be had
@@ -275,11 +299,6 @@ func (b *application) reserveOnceMore(order *ordering.Order) (bool, error) {
 	return err == nil, err
 }
 
-func (b *application) setPayment(payment *dbq.PaymentLockByIDsRow, status string) {
-	payment.Status = status
-	b.changedPayments[payment.ID] = status
-}
-
 func (b *application) announce(notice *Notice, result Application) error {
 	if !result.Outcome.isException() {
 		return nil
@@ -310,9 +329,10 @@ func (b *application) save(ctx context.Context) error {
 		return err
 	}
 	payments := dbq.PaymentSaveParams{Now: b.tx.Now}
-	for id, status := range b.changedPayments {
-		payments.IDs, payments.Statuses = append(payments.IDs, id), append(payments.Statuses, status)
-		payments.Refs = append(payments.Refs, b.references[id])
+	for id, payment := range b.changedPayments {
+		payments.IDs, payments.Statuses = append(payments.IDs, id), append(payments.Statuses, payment.Status)
+		payments.Refs = append(payments.Refs, payment.Reference)
+		payments.Confirmations = append(payments.Confirmations, payment.Confirmation)
 	}
 	if len(payments.IDs) > 0 {
 		if err := dbq.New(b.tx.AtEnd()).PaymentSave(ctx, payments); err != nil {

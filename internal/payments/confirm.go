@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -53,15 +54,16 @@ func (s *Service) confirmation(record *Record, by ordering.By) (Notice, error) {
 	}, nil
 }
 
-// confirmedPrefix begins the event id of a confirmation; the attempt's id follows. Reconciliation knows it, too.
+// confirmedPrefix begins the event id of a confirmation; the attempt's id follows. No gateway may use it.
 const confirmedPrefix = "confirmed:"
 
 func (n *Notice) isConfirmation() bool { return n.confirmedBy.Actor != "" }
 
-// accepts says whether a person takes the wrong amount that an order is on hold for. Then there is nothing left to wait for.
-func (n *Notice) accepts(payment *dbq.PaymentLockByIDsRow, order *ordering.Order) bool {
-	return n.isConfirmation() && payment.Status == "exception" && order.HoldReason == ordering.HoldWrongAmount
-}
+// What a confirmation was about, as it is kept with the attempt.
+const (
+	lostNotice  = "lost_notice"  // nothing had come from the gateway
+	otherAmount = "other_amount" // what had come was taken for the whole
+)
 
 // refuse keeps a person from paying by mistake what is paid by another attempt. What a gateway says is never refused.
 func (b *application) refuse(notice *Notice) error {
@@ -69,11 +71,57 @@ func (b *application) refuse(notice *Notice) error {
 		return nil
 	}
 	payment := b.payments[notice.PaymentID]
-	if payment == nil {
-		return fault.New(fault.NotFound, "payment_not_found", "payment_id", notice.PaymentID)
+	if payment == nil || judge(notice, payment, b.orders[payment.OrderID]) != SecondPayment {
+		return nil
 	}
-	if order := b.orders[payment.OrderID]; payment.Status != "succeeded" && order.PaymentStatus != ordering.Unpaid {
-		return fault.New(fault.Conflict, "order_paid_already", "order_id", order.ID)
+	return fault.New(fault.Conflict, "order_paid_already", "order_id", payment.OrderID)
+}
+
+// isMoreMoney says whether a notice over the right amount tells of other money than what paid its attempt: where a person has taken
+// another amount for the whole, the whole is a second payment.
+func isMoreMoney(notice *Notice, payment *dbq.PaymentLockByIDsRow) bool {
+	return payment.Confirmation == otherAmount && !notice.isConfirmation() && !sameMoney(notice, payment)
+}
+
+// loadDoubts reads, where something is confirmed, which attempts of the orders have brought money that was not applied.
+func (b *application) loadDoubts(ctx context.Context, notices []Notice, orderIDs []uuid.UUID) error {
+	if !slices.ContainsFunc(notices, func(n Notice) bool { return n.isConfirmation() }) {
+		return nil
+	}
+	attempts, err := b.q.PaymentsInDoubtOf(ctx, orderIDs)
+	if err != nil {
+		return err
+	}
+	b.inDoubt = map[uuid.UUID][]uuid.UUID{}
+	for _, attempt := range attempts {
+		b.inDoubt[attempt.OrderID] = append(b.inDoubt[attempt.OrderID], attempt.ID)
 	}
 	return nil
+}
+
+// confirm notes what a person's word is about. If that is the amount that the order is on hold for, the hold ends: before the order
+// is paid, because whoever releases a paid one has decided about its risk, too.
+func (b *application) confirm(payment *dbq.PaymentLockByIDsRow, order *ordering.Order, by ordering.By) error {
+	if payment.Status != "exception" {
+		payment.Confirmation = lostNotice
+		return nil
+	}
+	payment.Confirmation = otherAmount
+	if order.Status == ordering.OnHold && order.HoldReason == ordering.HoldWrongAmount && !b.isOtherInDoubt(payment) {
+		return order.GoOn(b.tx, by)
+	}
+	return nil
+}
+
+// isOtherInDoubt says whether another attempt of the order has brought money that was not applied.
+func (b *application) isOtherInDoubt(payment *dbq.PaymentLockByIDsRow) bool {
+	if slices.ContainsFunc(b.inDoubt[payment.OrderID], func(id uuid.UUID) bool { return id != payment.ID }) {
+		return true
+	}
+	for id, changed := range b.changedPayments {
+		if id != payment.ID && changed.OrderID == payment.OrderID && changed.Status == "exception" {
+			return true
+		}
+	}
+	return false
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vendbox/vendbox/internal/fault"
 	"github.com/vendbox/vendbox/internal/ordering"
+	"github.com/vendbox/vendbox/internal/outbox"
 	"github.com/vendbox/vendbox/internal/payments"
 )
 
@@ -33,6 +34,7 @@ func TestAPersonsWordPaysAnOrder(t *testing.T) {
 	p := b.attempt(t)
 	record := b.confirm(t, p)
 	require.Equal(t, ordering.Processing, record.Order.Status)
+	require.Equal(t, "lost_notice", record.Confirmation)
 	require.Equal(t, record, b.confirm(t, p))
 	require.Equal(t, payments.Repeated, b.receive(t, succeeded(p)))
 
@@ -58,8 +60,84 @@ func TestAWrongAmountCanBeTakenForTheWhole(t *testing.T) {
 	require.Equal(t, ordering.Processing, record.Order.Status)
 	require.Empty(t, record.Order.HoldReason)
 	require.Len(t, record.Exceptions, 1, "what came stays on record")
-	require.Equal(t, "order.paid order.released",
+	require.Equal(t, "other_amount", record.Confirmation)
+	require.Equal(t, "order.released order.paid",
 		b.text(t, `select string_agg(event, ' ' order by sequence) from order_timeline where actor = $1`, cashier.Actor))
+}
+
+// The buyer pays the missing whole while somebody takes the part for it: that is other money, and shows.
+func TestTheWholeAfterAnAcceptedAmountIsASecondPayment(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := b.attempt(t)
+	less := succeeded(p)
+	less.EventID, less.Amount = "less", 999
+	require.Equal(t, payments.WrongAmount, b.receive(t, less))
+	b.confirm(t, p)
+	require.Equal(t, payments.SecondPayment, b.receive(t, succeeded(p)))
+	require.Equal(t, payments.Repeated, b.receive(t, succeeded(p)))
+	b.confirm(t, p)
+	order := b.order(t, p.OrderID)
+	require.Equal(t, "second_payment", order.ExceptionCode)
+	require.EqualValues(t, 1000, order.PaidAmount)
+	require.Equal(t, "succeeded other_amount", b.text(t, `select status || ' ' || confirmation from payments`))
+}
+
+// One gateway's payment is told of by several notices, before a person confirms it and after.
+func TestAGatewaysOnePaymentIsKnownAgainAfterItsConfirmation(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tell := func(p payments.Payment, eventID, reference string, amount int64) payments.Outcome {
+		var outcome payments.Outcome
+		require.NoError(t, b.box.InTx(t.Context(), func(tx *outbox.Tx) error {
+			results, err := payments.Apply(t.Context(), tx, "sandbox", []payments.Notice{{
+				EventID: eventID, Type: payments.TypeSucceeded, Account: p.Account, PaymentID: p.ID, OccurredAt: time.Now(), Body: []byte(`{}`),
+				Amount: ordering.Money{Amount: amount, Currency: "CNY"}, Reference: reference,
+			}}, nil)
+			if err == nil {
+				outcome = results[0].Value.Outcome
+			}
+			return err
+		}))
+		return outcome
+	}
+	reference := func(p payments.Payment) string {
+		return b.text(t, `select coalesce(reference, '') from payments where id = $1`, p.ID)
+	}
+
+	asked := b.attempt(t)
+	require.Equal(t, payments.WrongAmount, tell(asked, "query:T1", "T1", 999))
+	b.confirm(t, asked)
+	require.Equal(t, payments.Repeated, tell(asked, "callback", "T1", 999), "the callback comes after all")
+	require.Equal(t, payments.Repeated, tell(asked, "corrected", "T1", 1000), "the same money")
+	require.Equal(t, payments.SecondPayment, tell(asked, "other", "T2", 1000))
+	require.Equal(t, "T1", reference(asked))
+
+	lost := b.attempt(t)
+	at := b.confirm(t, lost).SucceededAt
+	require.Empty(t, reference(lost))
+	require.Equal(t, payments.Repeated, tell(lost, "late", "T3", 1000))
+	require.Equal(t, "T3", reference(lost), "what its refunds are made against")
+	record, err := b.payments.Get(t.Context(), lost.ID)
+	require.NoError(t, err)
+	require.Equal(t, at, record.SucceededAt)
+	require.Equal(t, "lost_notice", record.Confirmation)
+
+	short := b.attempt(t)
+	b.confirm(t, short)
+	require.Equal(t, payments.WrongAmount, tell(short, "a", "T4", 999), "nobody has said that this would do")
+	require.Equal(t, payments.Repeated, tell(short, "b", "T4", 999))
+}
+
+func TestNoGatewayCanConfirm(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := b.attempt(t)
+	n := succeeded(p)
+	n.EventID, n.Type = "confirmed:"+p.ID.String(), "payment.pending"
+	_, _, err := b.payments.Receive(t.Context(), "sandbox", n.signed(t, secret, time.Now()))
+	require.True(t, fault.HasCode(err, "callback_malformed"), "%v", err)
+	b.confirm(t, p)
 }
 
 // Whatever else an order is on hold for is another matter: a person's hold, or another attempt's money.
@@ -73,8 +151,19 @@ func TestAConfirmedOrderStaysOnHoldForOtherReasons(t *testing.T) {
 	less := succeeded(wrong)
 	less.Amount = 999
 	require.Equal(t, payments.WrongAmount, b.receive(t, less))
-	for reason, p := range map[string]payments.Payment{ordering.HoldManual: held, ordering.HoldWrongAmount: lost} {
-		record := b.confirm(t, p)
+	first := b.attempt(t) // of another amount, and released; the second is what holds the order
+	less = succeeded(first)
+	less.Amount = 999
+	require.Equal(t, payments.WrongAmount, b.receive(t, less))
+	_, err = b.orders.Release(t.Context(), first.OrderID, cashier)
+	require.NoError(t, err)
+	less = succeeded(b.again(t, first.OrderID))
+	less.Amount = 998
+	require.Equal(t, payments.WrongAmount, b.receive(t, less))
+	for p, reason := range map[*payments.Payment]string{
+		&held: ordering.HoldManual, &lost: ordering.HoldWrongAmount, &first: ordering.HoldWrongAmount,
+	} {
+		record := b.confirm(t, *p)
 		require.Equal(t, ordering.OnHold, record.Order.Status)
 		require.Equal(t, reason, record.Order.HoldReason)
 		require.Equal(t, ordering.Paid, record.Order.PaymentStatus)

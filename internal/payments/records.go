@@ -23,8 +23,10 @@ type Record struct {
 	Status      string // "pending", "succeeded" or "exception"
 	Amount      ordering.Money
 	CreatedAt   time.Time
-	SucceededAt time.Time   // zero: not yet
-	Exceptions  []Exception // the oldest first
+	SucceededAt time.Time // zero: not yet
+	// Confirmation is "" for what its gateway told, "lost_notice" or "other_amount" for what a person confirmed (see Confirm).
+	Confirmation string
+	Exceptions   []Exception // the oldest first
 }
 
 // Exception is a notice that needs a person, without its body.
@@ -165,7 +167,7 @@ func loadRecords(ctx context.Context, db dbq.DBTX, ids []uuid.UUID) ([]Record, e
 func recordOf(row dbq.PaymentByIDsRow, order *ordering.Order) *Record {
 	record := &Record{
 		ID: row.ID, Order: order, Channel: row.Channel, Account: row.Account, Status: row.Status,
-		Amount: ordering.Money{Amount: row.Amount, Currency: row.Currency}, CreatedAt: row.CreatedAt,
+		Amount: ordering.Money{Amount: row.Amount, Currency: row.Currency}, CreatedAt: row.CreatedAt, Confirmation: row.Confirmation,
 	}
 	if row.SucceededAt != nil {
 		record.SucceededAt = *row.SucceededAt

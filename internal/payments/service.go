@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -162,6 +163,9 @@ func (s *Service) Receive(ctx context.Context, channelName string, callback Call
 	notice, err := channel.Verify(ctx, callback)
 	if err != nil {
 		return Answer{}, Application{}, err
+	}
+	if strings.HasPrefix(notice.EventID, confirmedPrefix) {
+		return Answer{}, Application{}, fault.New(fault.Malformed, "callback_malformed", "field", "event_id")
 	}
 	applied, err := channel.apply.Do(ctx, notice)
 	if err != nil {

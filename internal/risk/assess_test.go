@@ -197,6 +197,26 @@ func TestReleasedUnpaidIsAssessedWhenPaid(t *testing.T) {
 	b.held(id, "large")
 }
 
+// Nor is a person's word that the payment was made, or that another amount will do.
+func TestWhatAPersonConfirmsIsAssessed(t *testing.T) {
+	t.Parallel()
+	b := setup(t, rules(t, m{"name": "large", "if": "amount_above", "amount": yuan(100)}))
+	b.work()
+	operator := ordering.By{Actor: "key:ab12cd34", Reason: "seen at the bank"}
+	for _, came := range []int64{0, 199} {
+		id := b.place(2, ann)
+		begun, err := b.payments.Begin(t.Context(), id, "sandbox")
+		require.NoError(t, err)
+		if came > 0 {
+			require.Equal(t, payments.WrongAmount, b.notice(begun.ID, ordering.Money{Amount: came, Currency: "CNY"}))
+		}
+		record, err := b.payments.Confirm(t.Context(), begun.ID, operator)
+		require.NoError(t, err)
+		require.Equal(t, "succeeded", record.Status)
+		b.held(id, "large")
+	}
+}
+
 // Money that comes after an order has expired does not get past the rules, whether there was stock or had to come first.
 func TestLateMoneyIsAssessed(t *testing.T) {
 	t.Parallel()

@@ -163,11 +163,16 @@ func (b *bundle) pay(id uuid.UUID) payments.Outcome {
 		payment = begun.ID
 	}
 	order := b.order(id)
-	var outcome payments.Outcome
+	return b.notice(payment, ordering.Money{Amount: order.Total, Currency: order.Currency})
+}
+
+// notice is of money that came for an attempt.
+func (b *bundle) notice(payment uuid.UUID, amount ordering.Money) (outcome payments.Outcome) {
+	b.t.Helper()
 	require.NoError(b.t, b.box.InTx(b.t.Context(), func(tx *outbox.Tx) error {
 		results, err := payments.Apply(b.t.Context(), tx, "sandbox", []payments.Notice{{
 			EventID: uuid.NewString(), Type: payments.TypeSucceeded, Account: "default", PaymentID: payment,
-			Amount: ordering.Money{Amount: order.Total, Currency: order.Currency}, OccurredAt: tx.Now, Body: []byte(`{}`),
+			Amount: amount, OccurredAt: tx.Now, Body: []byte(`{}`),
 		}}, nil)
 		if err == nil {
 			outcome = results[0].Value.Outcome

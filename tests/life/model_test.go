@@ -54,6 +54,7 @@ type modelAttempt struct {
 	begun     time.Time
 	succeeded bool
 	pending   bool
+	accepted  bool // a person has taken another amount for the whole
 	askable   bool
 	quiet     bool            // the money is at the gateway, and no notice came
 	seen      map[string]bool // event ids
@@ -146,7 +147,7 @@ func (m *model) notice(a *modelAttempt, amount int64, eventID string, now time.T
 			o.Hold, o.Expires = ordering.HoldWrongAmount, now.Add(24*time.Hour)
 		}
 		return payments.WrongAmount
-	case a.succeeded:
+	case a.succeeded && !a.accepted:
 		return payments.Repeated
 	case !o.unpaid():
 		a.pending = false
@@ -172,14 +173,21 @@ func (m *model) confirm(a *modelAttempt, now time.Time) string {
 	case !o.unpaid():
 		return "order_paid_already"
 	}
-	accepted := !a.pending && o.Hold == ordering.HoldWrongAmount
+	a.accepted = !a.pending
+	if a.accepted && o.Hold == ordering.HoldWrongAmount && !m.isOtherInDoubt(a) {
+		o.Expires = now.Add(30 * time.Minute)
+		o.step(ordering.PendingPayment)
+	}
 	a.succeeded, a.pending = true, false
 	m.markPaid(o)
-	if accepted {
-		o.step(ordering.Processing)
-	}
 	m.deliverOrQueue(o, now)
 	return ""
+}
+
+func (m *model) isOtherInDoubt(a *modelAttempt) bool {
+	return slices.ContainsFunc(m.attempts, func(other *modelAttempt) bool {
+		return other != a && other.order == a.order && !other.pending && !other.succeeded
+	})
 }
 
 func (m *model) deliverOrQueue(o *modelOrder, now time.Time) {
