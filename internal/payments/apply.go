@@ -19,24 +19,6 @@ import (
 	"github.com/vendbox/vendbox/internal/pgdb"
 )
 
-// Outcome is what was done about a notice.
-type Outcome string
-
-// The outcomes. All but Applied, Repeated and Ignored are exceptions: money that a person has to look at.
-const (
-	Applied       Outcome = "applied"
-	Repeated      Outcome = "repeated"       // the same payment succeeded before, under this or another event id
-	WrongAmount   Outcome = "wrong_amount"   // amount or currency is not the attempt's
-	SecondPayment Outcome = "second_payment" // the order was paid by another attempt
-	LatePayment   Outcome = "late_payment"   // the order had ended: it is paid now, and on hold
-	Unmatched     Outcome = "unmatched"      // there is no such attempt, or it was made for another account
-	Ignored       Outcome = "ignored"        // a type that has no effect
-)
-
-func (o Outcome) isException() bool {
-	return o != Applied && o != Repeated && o != Ignored
-}
-
 // EventException tells subscribers of money that needs a person. Its payload names the notice, the order and the outcome.
 const EventException = "payment.exception"
 
@@ -85,8 +67,7 @@ type application struct {
 	payments map[uuid.UUID]*dbq.PaymentLockByIDsRow
 	shelf    *ordering.Shelf // the stock of orders that had expired
 	orders   map[uuid.UUID]*ordering.Order
-
-	inDoubt map[uuid.UUID][]uuid.UUID // by order: its attempts in exception. Only where a person confirms something
+	inDoubt  map[uuid.UUID][]uuid.UUID // by order: its attempts in exception. Only where a person confirms something
 
 	changed         map[uuid.UUID]*ordering.Order
 	changedPayments map[uuid.UUID]*dbq.PaymentLockByIDsRow
@@ -177,36 +158,6 @@ func (b *application) apply(notice *Notice) (Application, error) {
 	b.known[keyOf(notice)] = Application{Outcome: Repeated, OrderID: result.OrderID}
 	b.inbox = append(b.inbox, inboxRow{result, notice, payment != nil})
 	return result, b.announce(notice, result)
-}
-
-// judge decides what a notice means for an order, before anything is changed.
-func judge(notice *Notice, payment *dbq.PaymentLockByIDsRow, order *ordering.Order) Outcome {
-	switch {
-	case notice.Type != TypeSucceeded:
-		return Ignored
-	case notice.Amount != ordering.Money{Amount: payment.Amount, Currency: payment.Currency}:
-		return WrongAmount
-	case payment.Status == "succeeded" && !isMoreMoney(notice, payment):
-		return Repeated
-	case order.PaymentStatus != ordering.Unpaid:
-		return SecondPayment
-	case order.Status == ordering.Canceled || order.Status == ordering.Expired:
-		return LatePayment
-	default:
-		return Applied
-	}
-}
-
-// sameDoubt says whether a notice tells, under another id, of money that is or was in doubt already: an answer to our question and
-// then the callback, or a gateway's two words for one payment.
-func sameDoubt(notice *Notice, payment *dbq.PaymentLockByIDsRow, order *ordering.Order, outcome Outcome) bool {
-	return outcome.isException() && (payment.Status == "exception" || payment.Confirmation != "") &&
-		order.ExceptionCode == string(outcome) && sameMoney(notice, payment)
-}
-
-// sameMoney says whether the gateway calls the money what it called that of the attempt before.
-func sameMoney(notice *Notice, payment *dbq.PaymentLockByIDsRow) bool {
-	return notice.Reference != "" && notice.Reference == payment.Reference
 }
 
 // effect does what an outcome means, and gives the outcome that it came to.

@@ -77,12 +77,6 @@ func (b *application) refuse(notice *Notice) error {
 	return fault.New(fault.Conflict, "order_paid_already", "order_id", payment.OrderID)
 }
 
-// isMoreMoney says whether a notice over the right amount tells of other money than what paid its attempt: where a person has taken
-// another amount for the whole, the whole is a second payment.
-func isMoreMoney(notice *Notice, payment *dbq.PaymentLockByIDsRow) bool {
-	return payment.Confirmation == otherAmount && !notice.isConfirmation() && !sameMoney(notice, payment)
-}
-
 // loadDoubts reads, where something is confirmed, which attempts of the orders have brought money that was not applied.
 func (b *application) loadDoubts(ctx context.Context, notices []Notice, orderIDs []uuid.UUID) error {
 	if !slices.ContainsFunc(notices, func(n Notice) bool { return n.isConfirmation() }) {
