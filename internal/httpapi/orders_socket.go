@@ -13,6 +13,8 @@ import (
 
 // watchByWebSocket is watchOrder's other way out (RFC 6455).
 func (s *Server) watchByWebSocket(ctx context.Context, w http.ResponseWriter, r *http.Request, watched watching) {
+	s.sockets.Add(1)
+	defer s.sockets.Done()
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
 		// A page of any origin may come: there is no cookie that a browser would add by itself, only the key or the token.
 		InsecureSkipVerify: true,

@@ -225,14 +225,19 @@ func TestStreamsOfOrdersEndWhenTheServerDrains(t *testing.T) {
 	url := "http://" + listener.Addr().String() + watchPath(placed.ID) + "?access_token=" + placed.AccessToken
 	stream := openSSE(t, url)
 	stream.order("pending_payment")
-	conn := dialOrder(t, url)
-	readOrder(t, conn, "pending_payment")
+	conns := make([]*websocket.Conn, 20)
+	for i := range conns {
+		conns[i] = dialOrder(t, url)
+		readOrder(t, conns[i], "pending_payment")
+	}
 	stop()
 	_, _, ok := stream.next()
 	require.False(t, ok)
 	require.NoError(t, stream.lines.Err(), "ended, not cut")
-	_, _, err = conn.Read(t.Context())
-	require.Equal(t, websocket.StatusGoingAway, websocket.CloseStatus(err), err)
+	for _, conn := range conns {
+		_, _, err = conn.Read(t.Context())
+		require.Equal(t, websocket.StatusGoingAway, websocket.CloseStatus(err), err)
+	}
 	require.NoError(t, <-served)
 }
 

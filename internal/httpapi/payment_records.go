@@ -25,7 +25,7 @@ type PaymentRecord struct {
 	Amount       money              `json:"amount" doc:"What was to be paid; of money without an attempt, what came."`
 	CreatedAt    time.Time          `json:"created_at" example:"2025-01-02T03:04:05Z" doc:"When the attempt began, or the notice came."`
 	SucceededAt  *time.Time         `json:"succeeded_at" nullable:"true" example:"2025-01-02T03:05:05Z" doc:"When it paid the order; null when it did not."`
-	Confirmation string             `json:"confirmation,omitempty" enum:"lost_notice,other_amount" example:"lost_notice" doc:"That a person confirmed it: lost_notice, nothing had come from the gateway; other_amount, what had come was taken for the whole."`
+	Confirmation string             `json:"confirmation,omitempty" enum:"lost_notice,late_notice,other_amount" example:"lost_notice" doc:"That a person confirmed it: lost_notice, nothing had come from the gateway; late_notice, nothing had, and its notice came after all; other_amount, what had come was taken for the whole."`
 	Exceptions   []PaymentException `json:"exceptions" doc:"The notices that a person has to look at, oldest first."`
 }
 
@@ -41,11 +41,11 @@ type PaymentOrder struct {
 
 // PaymentException is a notice that a person has to look at. What the gateway sent is kept, and not shown.
 type PaymentException struct {
-	EventID    string    `json:"event_id" example:"evt_1" doc:"The gateway's id of the notice."`
+	EventID    string    `json:"event_id" example:"evt_1" doc:"The gateway's id of the notice; confirmed:… is a person's word (confirm-payment)."`
 	Type       string    `json:"type" example:"payment.succeeded" doc:"What it says."`
 	Outcome    string    `json:"outcome" enum:"wrong_amount,second_payment,late_payment,unmatched" example:"wrong_amount" doc:"wrong_amount: not what was to be paid; an unpaid order went on hold. second_payment: the order had been paid by another attempt, or another amount of this one had been taken for the whole. late_payment: it had been canceled, or had expired and its stock was gone; it is paid and on hold. unmatched: there is no such attempt for this account."`
 	Amount     money     `json:"amount" doc:"What came."`
-	OccurredAt time.Time `json:"occurred_at" example:"2025-01-02T03:04:05Z" doc:"When it was paid, as the gateway says."`
+	OccurredAt time.Time `json:"occurred_at" example:"2025-01-02T03:04:05Z" doc:"When it was paid, as the gateway says; when it was confirmed."`
 	ReceivedAt time.Time `json:"received_at" example:"2025-01-02T03:04:06Z" doc:"When the notice came."`
 }
 
@@ -145,7 +145,7 @@ func (s *Server) getPayment(ctx context.Context, in *UUIDPath) (*getPaymentOutpu
 func viewPaymentRecord(r *payments.Record) PaymentRecord {
 	view := PaymentRecord{
 		ID: r.ID, Order: viewPaymentOrder(r.Order), Channel: r.Channel, Account: r.Account, Status: r.Status, Amount: r.Amount,
-		CreatedAt: utc(r.CreatedAt), SucceededAt: utcPtr(nullIfZero(r.SucceededAt)), Confirmation: r.Confirmation,
+		CreatedAt: utc(r.CreatedAt), SucceededAt: utcPtr(nullIfZero(r.SucceededAt)), Confirmation: string(r.Confirmation),
 		Exceptions: make([]PaymentException, len(r.Exceptions)),
 	}
 	for i, e := range r.Exceptions {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,7 @@ type Server struct {
 	draining atomic.Bool
 	stopping context.Context //nolint:containedctx // it ends the streams; see Serve
 	stop     context.CancelFunc
+	sockets  sync.WaitGroup // WebSockets, which http.Server does not wait for
 	closers  []func()
 
 	heartbeat, messages time.Duration // heartbeatEvery and messageTimeout, but in tests
@@ -93,12 +95,27 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Du
 	s.stop()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
-	err := hs.Shutdown(end)
+	err := errors.Join(hs.Shutdown(end), s.awaitSockets(end))
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("requests were still running after %s: %w", grace, errors.Join(err, hs.Close()))
 	}
 	s.Close()
 	return err
+}
+
+// awaitSockets lets WebSockets say goodbye.
+func (s *Server) awaitSockets(ctx context.Context) error {
+	gone := make(chan struct{})
+	go func() {
+		s.sockets.Wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Draining says whether Serve is ending.

@@ -145,7 +145,7 @@ func (b *application) apply(notice *Notice) (Application, error) {
 	if payment != nil {
 		result.OrderID = payment.OrderID
 		var err error
-		order := b.orders[payment.OrderID]
+		order, had := b.orders[payment.OrderID], payment.Status
 		result.Outcome = judge(notice, payment, order)
 		if sameDoubt(notice, payment, order, result.Outcome) {
 			result.Outcome = Repeated
@@ -153,7 +153,7 @@ func (b *application) apply(notice *Notice) (Application, error) {
 		if result.Outcome, err = b.effect(notice, payment, result.Outcome); err != nil {
 			return Application{}, err
 		}
-		b.remember(notice, payment)
+		b.remember(notice, payment, had)
 	}
 	b.known[keyOf(notice)] = Application{Outcome: Repeated, OrderID: result.OrderID}
 	b.inbox = append(b.inbox, inboxRow{result, notice, payment != nil})
@@ -165,7 +165,7 @@ func (b *application) effect(notice *Notice, payment *dbq.PaymentLockByIDsRow, o
 	order := b.orders[payment.OrderID]
 	by := ordering.By{Actor: "gateway:" + b.channel, Reason: "payment " + payment.ID.String()}
 	if notice.isConfirmation() {
-		by = notice.confirmedBy
+		by = *notice.confirmedBy
 	}
 	switch {
 	case outcome == Applied || outcome == LatePayment:
@@ -202,15 +202,21 @@ func (b *application) take(
 	return Applied, order.MarkPaid(b.tx, by)
 }
 
-// remember keeps what the gateway calls the money, for refunds and to know it again. Of money that a person has taken for the whole
-// that is known.
-func (b *application) remember(notice *Notice, payment *dbq.PaymentLockByIDsRow) {
-	if notice.Type != TypeSucceeded || notice.Reference == "" || payment.Confirmation == otherAmount {
+// remember keeps what the gateway calls the money that paid or may pay an attempt: for refunds, and to know it again. had is the
+// attempt's status before the notice; of one that had succeeded that is known, unless only a person had told of it.
+func (b *application) remember(notice *Notice, payment *dbq.PaymentLockByIDsRow, had string) {
+	switch {
+	case notice.Type != TypeSucceeded || notice.isConfirmation():
+		return
+	case had != "succeeded":
+	case Confirmation(payment.Confirmation) == LostNotice && notice.Amount == amountOf(payment):
+		payment.Confirmation = string(LateNotice)
+		b.changedPayments[payment.ID] = payment
+	default:
 		return
 	}
-	payment.Reference = notice.Reference
-	if payment.Confirmation == lostNotice { // its first
-		b.changedPayments[payment.ID] = payment
+	if notice.Reference != "" {
+		payment.Reference = notice.Reference
 	}
 }
 

@@ -155,7 +155,7 @@ func (s *Service) askOne(ctx context.Context, row dbq.PaymentsOpenOfRow) askAnsw
 	if !paid {
 		return askedUnpaid
 	}
-	if _, err := channel.apply.Do(ctx, notice); err != nil {
+	if _, err := channel.take(ctx, notice); err != nil {
 		return askFailed
 	}
 	return askedPaid

@@ -64,7 +64,7 @@ type Notice struct {
 	Reference  string // the gateway's id of the payment, kept with the attempt; empty: none
 	Body       []byte // as received, for the inbox; without the buyer's own data where a gateway sends that along
 
-	confirmedBy ordering.By // the person whose word it is (see Confirm); the zero value: the gateway's
+	confirmedBy *ordering.By // the person whose word it is (see Confirm); nil: the gateway's
 }
 
 // TypeSucceeded is the notice that the money is there. Every other type is recorded and has no effect.

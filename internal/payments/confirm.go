@@ -50,19 +50,23 @@ func (s *Service) confirmation(record *Record, by ordering.By) (Notice, error) {
 	}
 	return Notice{
 		EventID: confirmedPrefix + record.ID.String(), Type: TypeSucceeded, Account: record.Account, PaymentID: record.ID,
-		Amount: record.Amount, OccurredAt: s.now().UTC(), Body: body, confirmedBy: by,
+		Amount: record.Amount, OccurredAt: s.now().UTC(), Body: body, confirmedBy: &by,
 	}, nil
 }
 
 // confirmedPrefix begins the event id of a confirmation; the attempt's id follows. No gateway may use it.
 const confirmedPrefix = "confirmed:"
 
-func (n *Notice) isConfirmation() bool { return n.confirmedBy.Actor != "" }
+func (n *Notice) isConfirmation() bool { return n.confirmedBy != nil }
 
-// What a confirmation was about, as it is kept with the attempt.
+// Confirmation is what a person's word for an attempt was about. It is kept with the attempt.
+type Confirmation string
+
+// The confirmations. The zero value is of what its gateway told.
 const (
-	lostNotice  = "lost_notice"  // nothing had come from the gateway
-	otherAmount = "other_amount" // what had come was taken for the whole
+	LostNotice  Confirmation = "lost_notice"  // nothing had come from the gateway
+	LateNotice  Confirmation = "late_notice"  // nothing had, and the notice came after all
+	OtherAmount Confirmation = "other_amount" // what had come was taken for the whole
 )
 
 // refuse keeps a person from paying by mistake what is paid by another attempt. What a gateway says is never refused.
@@ -97,10 +101,10 @@ func (b *application) loadDoubts(ctx context.Context, notices []Notice, orderIDs
 // is paid, because whoever releases a paid one has decided about its risk, too.
 func (b *application) confirm(payment *dbq.PaymentLockByIDsRow, order *ordering.Order, by ordering.By) error {
 	if payment.Status != "exception" {
-		payment.Confirmation = lostNotice
+		payment.Confirmation = string(LostNotice)
 		return nil
 	}
-	payment.Confirmation = otherAmount
+	payment.Confirmation = string(OtherAmount)
 	if order.Status == ordering.OnHold && order.HoldReason == ordering.HoldWrongAmount && !b.isOtherInDoubt(payment) {
 		return order.GoOn(b.tx, by)
 	}

@@ -34,7 +34,7 @@ func TestAPersonsWordPaysAnOrder(t *testing.T) {
 	p := b.attempt(t)
 	record := b.confirm(t, p)
 	require.Equal(t, ordering.Processing, record.Order.Status)
-	require.Equal(t, "lost_notice", record.Confirmation)
+	require.Equal(t, payments.LostNotice, record.Confirmation)
 	require.Equal(t, record, b.confirm(t, p))
 	require.Equal(t, payments.Repeated, b.receive(t, succeeded(p)))
 
@@ -60,7 +60,7 @@ func TestAWrongAmountCanBeTakenForTheWhole(t *testing.T) {
 	require.Equal(t, ordering.Processing, record.Order.Status)
 	require.Empty(t, record.Order.HoldReason)
 	require.Len(t, record.Exceptions, 1, "what came stays on record")
-	require.Equal(t, "other_amount", record.Confirmation)
+	require.Equal(t, payments.OtherAmount, record.Confirmation)
 	require.Equal(t, "order.released order.paid",
 		b.text(t, `select string_agg(event, ' ' order by sequence) from order_timeline where actor = $1`, cashier.Actor))
 }
@@ -116,17 +116,15 @@ func TestAGatewaysOnePaymentIsKnownAgainAfterItsConfirmation(t *testing.T) {
 	lost := b.attempt(t)
 	at := b.confirm(t, lost).SucceededAt
 	require.Empty(t, reference(lost))
+	require.Equal(t, payments.WrongAmount, tell(lost, "stray", "T9", 1))
 	require.Equal(t, payments.Repeated, tell(lost, "late", "T3", 1000))
+	require.Equal(t, payments.Repeated, tell(lost, "later", "T5", 1000))
+	require.Equal(t, payments.WrongAmount, tell(lost, "astray", "T4", 1))
 	require.Equal(t, "T3", reference(lost), "what its refunds are made against")
 	record, err := b.payments.Get(t.Context(), lost.ID)
 	require.NoError(t, err)
 	require.Equal(t, at, record.SucceededAt)
-	require.Equal(t, "lost_notice", record.Confirmation)
-
-	short := b.attempt(t)
-	b.confirm(t, short)
-	require.Equal(t, payments.WrongAmount, tell(short, "a", "T4", 999), "nobody has said that this would do")
-	require.Equal(t, payments.Repeated, tell(short, "b", "T4", 999))
+	require.Equal(t, payments.LateNotice, record.Confirmation)
 }
 
 func TestNoGatewayCanConfirm(t *testing.T) {

@@ -28,7 +28,7 @@ func judge(notice *Notice, payment *dbq.PaymentLockByIDsRow, order *ordering.Ord
 	switch {
 	case notice.Type != TypeSucceeded:
 		return Ignored
-	case notice.Amount != ordering.Money{Amount: payment.Amount, Currency: payment.Currency}:
+	case notice.Amount != amountOf(payment):
 		return WrongAmount
 	case payment.Status == "succeeded" && !isMoreMoney(notice, payment):
 		return Repeated
@@ -39,6 +39,10 @@ func judge(notice *Notice, payment *dbq.PaymentLockByIDsRow, order *ordering.Ord
 	default:
 		return Applied
 	}
+}
+
+func amountOf(payment *dbq.PaymentLockByIDsRow) ordering.Money {
+	return ordering.Money{Amount: payment.Amount, Currency: payment.Currency}
 }
 
 // sameDoubt says whether a notice tells, under another id, of money that is or was in doubt already: an answer to our question and
@@ -56,5 +60,5 @@ func sameMoney(notice *Notice, payment *dbq.PaymentLockByIDsRow) bool {
 // isMoreMoney says whether a notice over the right amount tells of other money than what paid its attempt: where a person has taken
 // another amount for the whole, the whole is a second payment.
 func isMoreMoney(notice *Notice, payment *dbq.PaymentLockByIDsRow) bool {
-	return payment.Confirmation == otherAmount && !notice.isConfirmation() && !sameMoney(notice, payment)
+	return Confirmation(payment.Confirmation) == OtherAmount && !notice.isConfirmation() && !sameMoney(notice, payment)
 }

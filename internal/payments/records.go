@@ -16,16 +16,15 @@ import (
 // Record is a payment as it is looked at afterwards: an attempt, with the notices of it that need a person. Money that
 // came without an attempt is a record too, without an order, whose id is its notice's.
 type Record struct {
-	ID          uuid.UUID
-	Order       *ordering.Order // nil: there is no attempt
-	Channel     string
-	Account     string
-	Status      string // "pending", "succeeded" or "exception"
-	Amount      ordering.Money
-	CreatedAt   time.Time
-	SucceededAt time.Time // zero: not yet
-	// Confirmation is "" for what its gateway told, "lost_notice" or "other_amount" for what a person confirmed (see Confirm).
-	Confirmation string
+	ID           uuid.UUID
+	Order        *ordering.Order // nil: there is no attempt
+	Channel      string
+	Account      string
+	Status       string // "pending", "succeeded" or "exception"
+	Amount       ordering.Money
+	CreatedAt    time.Time
+	SucceededAt  time.Time // zero: not yet
+	Confirmation Confirmation
 	Exceptions   []Exception // the oldest first
 }
 
@@ -167,7 +166,8 @@ func loadRecords(ctx context.Context, db dbq.DBTX, ids []uuid.UUID) ([]Record, e
 func recordOf(row dbq.PaymentByIDsRow, order *ordering.Order) *Record {
 	record := &Record{
 		ID: row.ID, Order: order, Channel: row.Channel, Account: row.Account, Status: row.Status,
-		Amount: ordering.Money{Amount: row.Amount, Currency: row.Currency}, CreatedAt: row.CreatedAt, Confirmation: row.Confirmation,
+		Amount: ordering.Money{Amount: row.Amount, Currency: row.Currency}, CreatedAt: row.CreatedAt,
+		Confirmation: Confirmation(row.Confirmation),
 	}
 	if row.SucceededAt != nil {
 		record.SucceededAt = *row.SucceededAt

@@ -38,6 +38,14 @@ type openChannel struct {
 	apply *groupcommit.Group[Notice, Application]
 }
 
+// take applies what the gateway tells.
+func (c *openChannel) take(ctx context.Context, notice Notice) (Application, error) {
+	if strings.HasPrefix(notice.EventID, confirmedPrefix) {
+		return Application{}, fault.New(fault.Malformed, "callback_malformed", "field", "event_id")
+	}
+	return c.apply.Do(ctx, notice)
+}
+
 // NewService opens the channels. Close it.
 func NewService(pool *pgxpool.Pool, box *outbox.Box, now func() time.Time, channels ...Channel) *Service {
 	s := &Service{pool: pool, box: box, now: now, channels: map[string]*openChannel{}}
@@ -164,10 +172,7 @@ func (s *Service) Receive(ctx context.Context, channelName string, callback Call
 	if err != nil {
 		return Answer{}, Application{}, err
 	}
-	if strings.HasPrefix(notice.EventID, confirmedPrefix) {
-		return Answer{}, Application{}, fault.New(fault.Malformed, "callback_malformed", "field", "event_id")
-	}
-	applied, err := channel.apply.Do(ctx, notice)
+	applied, err := channel.take(ctx, notice)
 	if err != nil {
 		return Answer{}, Application{}, err
 	}
