@@ -135,6 +135,18 @@ from (select attempt.id
 order by page.id desc
 limit @max_rows;
 
+-- name: PaymentIDsOfOrder :many
+-- A page of an order's attempts, which are few.
+select p.id
+from payments p
+where p.order_id = @order_id and p.id < @before::uuid
+  and (@channel::text = '' or p.channel = @channel::text)
+  and (@status::text = '' or p.status = @status::text)
+  and (cardinality(@outcomes::text[]) = 0
+       or exists (select from payment_events e where e.payment_id = p.id and e.outcome = any(@outcomes::text[])))
+order by p.id desc
+limit @max_rows;
+
 -- name: PaymentExceptionIDs :many
 -- A page of payments by their latest notice with one of the outcomes: an old attempt's comes where a person looks first.
 select found.id::uuid as id, found.payment_id

@@ -357,6 +357,55 @@ func (q *Queries) PaymentIDs(ctx context.Context, arg PaymentIDsParams) ([]uuid.
 	return items, nil
 }
 
+const paymentIDsOfOrder = `-- name: PaymentIDsOfOrder :many
+select p.id
+from payments p
+where p.order_id = $1 and p.id < $2::uuid
+  and ($3::text = '' or p.channel = $3::text)
+  and ($4::text = '' or p.status = $4::text)
+  and (cardinality($5::text[]) = 0
+       or exists (select from payment_events e where e.payment_id = p.id and e.outcome = any($5::text[])))
+order by p.id desc
+limit $6
+`
+
+type PaymentIDsOfOrderParams struct {
+	OrderID  uuid.UUID
+	Before   uuid.UUID
+	Channel  string
+	Status   string
+	Outcomes []string
+	MaxRows  int32
+}
+
+// A page of an order's attempts, which are few.
+func (q *Queries) PaymentIDsOfOrder(ctx context.Context, arg PaymentIDsOfOrderParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, paymentIDsOfOrder,
+		arg.OrderID,
+		arg.Before,
+		arg.Channel,
+		arg.Status,
+		arg.Outcomes,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const paymentInsert = `-- name: PaymentInsert :exec
 insert into payments (id, order_id, channel, account, amount, currency, created_at, ask_at)
 select id, order_id, channel, account, amount, currency, created_at, nullif(ask_at, '0001-01-01 00:00:00+00')

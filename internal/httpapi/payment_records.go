@@ -105,15 +105,16 @@ func (s *Server) confirmPayment(ctx context.Context, in *confirmPaymentInput) (*
 type listPaymentsInput struct {
 	PageQuery
 
-	Exception string `query:"exception" enum:"any,wrong_amount,second_payment,late_payment,unmatched" example:"any" doc:"Only payments with a notice of this outcome; any for all of them."`
-	Channel   string `query:"channel" pattern:"^[a-z][a-z0-9_]{0,31}$" example:"sandbox" doc:"Only payments through this channel."`
-	Status    string `query:"status" enum:"pending,succeeded,exception" example:"exception" doc:"Only payments with this status."`
+	OrderID   uuid.UUID `query:"order_id" format:"uuid" example:"0193b4a1-7c1e-7cc3-a4ab-6cf4a1f0b3d1" doc:"Only attempts to pay this order."`
+	Exception string    `query:"exception" enum:"any,wrong_amount,second_payment,late_payment,unmatched" example:"any" doc:"Only payments with a notice of this outcome; any for all of them."`
+	Channel   string    `query:"channel" pattern:"^[a-z][a-z0-9_]{0,31}$" example:"sandbox" doc:"Only payments through this channel."`
+	Status    string    `query:"status" enum:"pending,succeeded,exception" example:"exception" doc:"Only payments with this status."`
 }
 
 type listPaymentsOutput struct{ Body listBody[PaymentRecord] }
 
 func (s *Server) listPayments(ctx context.Context, in *listPaymentsInput) (*listPaymentsOutput, error) {
-	filter := payments.Filter{Channel: in.Channel, Status: in.Status}
+	filter := payments.Filter{Channel: in.Channel, Status: in.Status, OrderID: in.OrderID}
 	switch in.Exception {
 	case "":
 	case "any":

@@ -141,6 +141,11 @@ func TestAPersonConfirmsAPayment(t *testing.T) {
 	s.as("payments:manage", "POST", path, body).into(200, &again)
 	require.Equal(t, confirmed, again)
 
+	var found listBody[PaymentRecord]
+	s.as("payments:read", "GET", "/v1/payments?order_id="+placed.ID.String(), "").into(200, &found)
+	require.Equal(t, []PaymentRecord{confirmed}, found.Data)
+	s.as("payments:read", "GET", "/v1/payments?order_id=x", "").problem(422, "validation_failed")
+
 	var entries listBody[timelineEntry]
 	s.as("orders:read", "GET", "/v1/orders/"+placed.ID.String()+"/timeline", "").into(200, &entries)
 	require.Len(t, entries.Data, 2)

@@ -46,6 +46,7 @@ type Filter struct {
 	Exceptions []Outcome // with a notice of one of these outcomes
 	Channel    string
 	Status     string
+	OrderID    uuid.UUID // attempts to pay this order
 }
 
 // List returns a page of records, the newest first, and the cursor of the next, empty on the last. With Exceptions, the
@@ -86,7 +87,15 @@ func (s *Service) Get(ctx context.Context, id uuid.UUID) (Record, error) { retur
 // findRecords finds the ids of a page's records.
 func findRecords(ctx context.Context, db dbq.DBTX, filter Filter, page paging.Page) (ids []uuid.UUID, next string, err error) {
 	q := dbq.New(db)
-	if len(filter.Exceptions) == 0 {
+	switch {
+	case filter.OrderID != uuid.Nil:
+		ids, err = q.PaymentIDsOfOrder(ctx, dbq.PaymentIDsOfOrderParams{
+			OrderID: filter.OrderID, Channel: filter.Channel, Status: filter.Status, Outcomes: filter.outcomes(),
+			Before: page.Before, MaxRows: page.MaxRows,
+		})
+	case len(filter.Exceptions) > 0:
+		return findExceptions(ctx, q, filter, page)
+	default:
 		statuses := []string{"pending", "succeeded", "exception"}
 		if filter.Status != "" {
 			statuses = []string{filter.Status}
@@ -95,17 +104,18 @@ func findRecords(ctx context.Context, db dbq.DBTX, filter Filter, page paging.Pa
 			Statuses: statuses, Channel: filter.Channel, Unmatched: filter.Status == "" || filter.Status == "exception",
 			Before: page.Before, MaxRows: page.MaxRows,
 		})
-		if err != nil {
-			return nil, "", fmt.Errorf("payments: list: %w", err)
-		}
-		ids, next = paging.Cut(page, ids, func(id uuid.UUID) uuid.UUID { return id })
-		return ids, next, nil
 	}
-	ask := dbq.PaymentExceptionIDsParams{Channel: filter.Channel, Status: filter.Status, Before: page.Before, MaxRows: page.MaxRows}
-	for _, outcome := range filter.Exceptions {
-		ask.Outcomes = append(ask.Outcomes, string(outcome))
+	if err != nil {
+		return nil, "", fmt.Errorf("payments: list: %w", err)
 	}
-	rows, err := q.PaymentExceptionIDs(ctx, ask)
+	ids, next = paging.Cut(page, ids, func(id uuid.UUID) uuid.UUID { return id })
+	return ids, next, nil
+}
+
+func findExceptions(ctx context.Context, q *dbq.Queries, filter Filter, page paging.Page) (ids []uuid.UUID, next string, err error) {
+	rows, err := q.PaymentExceptionIDs(ctx, dbq.PaymentExceptionIDsParams{
+		Channel: filter.Channel, Status: filter.Status, Outcomes: filter.outcomes(), Before: page.Before, MaxRows: page.MaxRows,
+	})
 	if err != nil {
 		return nil, "", fmt.Errorf("payments: list exceptions: %w", err)
 	}
@@ -118,6 +128,14 @@ func findRecords(ctx context.Context, db dbq.DBTX, filter Filter, page paging.Pa
 		ids = append(ids, id)
 	}
 	return ids, next, nil
+}
+
+func (f Filter) outcomes() []string {
+	names := make([]string, len(f.Exceptions))
+	for i, outcome := range f.Exceptions {
+		names[i] = string(outcome)
+	}
+	return names
 }
 
 // loadRecords loads those that exist, in the order of their ids in the list.

@@ -134,6 +134,18 @@ func TestPaymentsAreListed(t *testing.T) {
 	require.Equal(t, []uuid.UUID{b.paid.ID, b.closed.ID}, ids(b.list(t, payments.Filter{Status: "succeeded", Channel: "sandbox"})))
 	require.Equal(t, []uuid.UUID{unmatched, b.twice.ID, b.wrong.ID}, ids(b.list(t, payments.Filter{Status: "exception"})))
 
+	ofOrder := payments.Filter{OrderID: b.paid.OrderID}
+	require.Equal(t, []uuid.UUID{b.twice.ID, b.paid.ID}, ids(b.list(t, ofOrder)))
+	for _, narrower := range []payments.Filter{{Status: "exception"}, {Exceptions: payments.Exceptions()}, {Channel: "sandbox", Status: "exception"}} {
+		narrower.OrderID = b.paid.OrderID
+		require.Equal(t, []uuid.UUID{b.twice.ID}, ids(b.list(t, narrower)), "%+v", narrower)
+	}
+	for _, none := range []payments.Filter{{Channel: "alipay"}, {Exceptions: []payments.Outcome{payments.WrongAmount}}} {
+		none.OrderID = b.paid.OrderID
+		require.Empty(t, b.list(t, none), "%+v", none)
+	}
+	require.Empty(t, b.list(t, payments.Filter{OrderID: uuid.New()}))
+
 	paid, err := b.payments.Get(t.Context(), b.paid.ID)
 	require.NoError(t, err)
 	require.Empty(t, paid.Exceptions)
@@ -159,6 +171,8 @@ func TestPaymentListsHaveIndexes(t *testing.T) {
 		require.NoError(t, err)
 	}
 	b.pile(t, n)
+	var oneOrder uuid.UUID
+	require.NoError(t, b.pool.QueryRow(t.Context(), `select order_id from pile where k = 77`).Scan(&oneOrder))
 	explained := pgtest.Explain(t, b.pool)
 	var table strings.Builder
 	for _, c := range []struct {
@@ -174,6 +188,7 @@ func TestPaymentListsHaveIndexes(t *testing.T) {
 		{"a rare channel and status", payments.Filter{Channel: "epay", Status: "pending"}, "payments_list", 0},
 		{"any exception", payments.Filter{Exceptions: payments.Exceptions()}, "payment_events_exceptions", 20},
 		{"wrong amounts", payments.Filter{Exceptions: []payments.Outcome{payments.WrongAmount}}, "payment_events_exceptions", 20},
+		{"of an order", payments.Filter{OrderID: oneOrder}, "payments_order", 1},
 		{"unmatched", payments.Filter{Exceptions: []payments.Outcome{payments.Unmatched}}, "payment_events_exceptions", 2},
 	} {
 		records, _, err := payments.List(t.Context(), explained, c.filter, "", 20)
