@@ -136,7 +136,9 @@ func TestPaymentsAreListed(t *testing.T) {
 
 	ofOrder := payments.Filter{OrderID: b.paid.OrderID}
 	require.Equal(t, []uuid.UUID{b.twice.ID, b.paid.ID}, ids(b.list(t, ofOrder)))
-	for _, narrower := range []payments.Filter{{Status: "exception"}, {Exceptions: payments.Exceptions()}, {Channel: "sandbox", Status: "exception"}} {
+	for _, narrower := range []payments.Filter{
+		{Status: "exception"}, {Exceptions: payments.Exceptions()}, {Channel: "sandbox", Status: "exception"},
+	} {
 		narrower.OrderID = b.paid.OrderID
 		require.Equal(t, []uuid.UUID{b.twice.ID}, ids(b.list(t, narrower)), "%+v", narrower)
 	}
