@@ -23,7 +23,7 @@ func TestSafetyJobsRelayEverythingOnce(t *testing.T) {
 		s.placeBatch(t, "topup", size)
 	}
 	const due = 10 * time.Second // by the database's clock; River looks every 5 s
-	await(t, due+20*time.Second, "the webhooks", func() error {
+	await(t, due+time.Minute, "the webhooks", func() error {
 		if _, distinct := s.sink.counts(); distinct < batches*size {
 			return fmt.Errorf("%d have come", distinct)
 		}
