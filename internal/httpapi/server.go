@@ -95,7 +95,10 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Du
 	s.stop()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
-	err := errors.Join(hs.Shutdown(end), s.awaitSockets(end))
+	err := hs.Shutdown(end)
+	if err == nil {
+		err = s.awaitSockets(end)
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("requests were still running after %s: %w", grace, errors.Join(err, hs.Close()))
 	}

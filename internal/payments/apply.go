@@ -67,7 +67,7 @@ type application struct {
 	payments map[uuid.UUID]*dbq.PaymentLockByIDsRow
 	shelf    *ordering.Shelf // the stock of orders that had expired
 	orders   map[uuid.UUID]*ordering.Order
-	inDoubt  map[uuid.UUID][]uuid.UUID // by order: its attempts in exception. Only where a person confirms something
+	inDoubt  []dbq.PaymentsInDoubtOfRow // attempts of the orders, as they were stored; only where a person confirms something
 
 	changed         map[uuid.UUID]*ordering.Order
 	changedPayments map[uuid.UUID]*dbq.PaymentLockByIDsRow
@@ -169,11 +169,20 @@ func (b *application) effect(notice *Notice, payment *dbq.PaymentLockByIDsRow, o
 	}
 	switch {
 	case outcome == Applied || outcome == LatePayment:
-		return b.take(notice, payment, order, by)
+		if notice.isConfirmation() {
+			if err := b.confirm(payment, order, by); err != nil {
+				return "", err
+			}
+		}
+		b.setStatus(payment, "succeeded")
+		b.changed[order.ID] = order
+		if outcome == LatePayment {
+			return b.late(notice, order, by)
+		}
+		return outcome, order.MarkPaid(b.tx, by)
 	case outcome.isException():
 		if payment.Status != "succeeded" {
-			payment.Status = "exception"
-			b.changedPayments[payment.ID] = payment
+			b.setStatus(payment, "exception")
 		}
 		order.ExceptionCode = string(outcome)
 		b.changed[order.ID] = order
@@ -184,22 +193,9 @@ func (b *application) effect(notice *Notice, payment *dbq.PaymentLockByIDsRow, o
 	return outcome, nil
 }
 
-// take pays an order.
-func (b *application) take(
-	notice *Notice, payment *dbq.PaymentLockByIDsRow, order *ordering.Order, by ordering.By,
-) (Outcome, error) {
-	if notice.isConfirmation() {
-		if err := b.confirm(payment, order, by); err != nil {
-			return "", err
-		}
-	}
-	payment.Status = "succeeded"
+func (b *application) setStatus(payment *dbq.PaymentLockByIDsRow, status string) {
+	payment.Status = status
 	b.changedPayments[payment.ID] = payment
-	b.changed[order.ID] = order
-	if order.Status == ordering.Canceled || order.Status == ordering.Expired {
-		return b.late(notice, order, by)
-	}
-	return Applied, order.MarkPaid(b.tx, by)
 }
 
 // remember keeps what the gateway calls the money that paid or may pay an attempt: for refunds, and to know it again. had is the

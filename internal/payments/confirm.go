@@ -82,19 +82,11 @@ func (b *application) refuse(notice *Notice) error {
 }
 
 // loadDoubts reads, where something is confirmed, which attempts of the orders have brought money that was not applied.
-func (b *application) loadDoubts(ctx context.Context, notices []Notice, orderIDs []uuid.UUID) error {
-	if !slices.ContainsFunc(notices, func(n Notice) bool { return n.isConfirmation() }) {
-		return nil
+func (b *application) loadDoubts(ctx context.Context, notices []Notice, orderIDs []uuid.UUID) (err error) {
+	if slices.ContainsFunc(notices, func(n Notice) bool { return n.isConfirmation() }) {
+		b.inDoubt, err = b.q.PaymentsInDoubtOf(ctx, orderIDs)
 	}
-	attempts, err := b.q.PaymentsInDoubtOf(ctx, orderIDs)
-	if err != nil {
-		return err
-	}
-	b.inDoubt = map[uuid.UUID][]uuid.UUID{}
-	for _, attempt := range attempts {
-		b.inDoubt[attempt.OrderID] = append(b.inDoubt[attempt.OrderID], attempt.ID)
-	}
-	return nil
+	return err
 }
 
 // confirm notes what a person's word is about. If that is the amount that the order is on hold for, the hold ends: before the order
@@ -111,13 +103,15 @@ func (b *application) confirm(payment *dbq.PaymentLockByIDsRow, order *ordering.
 	return nil
 }
 
-// isOtherInDoubt says whether another attempt of the order has brought money that was not applied.
+// isOtherInDoubt says whether another attempt of the order has brought money that was not applied, before this batch or in it.
 func (b *application) isOtherInDoubt(payment *dbq.PaymentLockByIDsRow) bool {
-	if slices.ContainsFunc(b.inDoubt[payment.OrderID], func(id uuid.UUID) bool { return id != payment.ID }) {
-		return true
+	for _, stored := range b.inDoubt {
+		if stored.OrderID == payment.OrderID && stored.ID != payment.ID {
+			return true
+		}
 	}
-	for id, changed := range b.changedPayments {
-		if id != payment.ID && changed.OrderID == payment.OrderID && changed.Status == "exception" {
+	for _, other := range b.payments {
+		if other.OrderID == payment.OrderID && other.ID != payment.ID && other.Status == "exception" {
 			return true
 		}
 	}

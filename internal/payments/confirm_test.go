@@ -26,8 +26,8 @@ func (b *bundle) confirm(t *testing.T, p payments.Payment) payments.Record {
 	return record
 }
 
-// The callback was lost and nobody can be asked: a person's word pays the order, once, and the callback that comes after all
-// changes nothing.
+// The callback was lost and nobody can be asked: a person's word pays the order, once, and the callback that comes after all is known
+// for what it is.
 func TestAPersonsWordPaysAnOrder(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -46,6 +46,7 @@ func TestAPersonsWordPaysAnOrder(t *testing.T) {
 		b.text(t, `select actor || ' ' || reason from order_timeline where event = 'order.paid'`))
 	require.JSONEq(t, `{"confirmed_by":"key:0a1b2c3d","reason":"the bank has it, 2026112622001"}`,
 		b.text(t, `select convert_from(body, 'UTF8') from payment_events where event_id like 'confirmed:%'`))
+	require.Equal(t, "late_notice", b.text(t, `select confirmation from payments`))
 }
 
 // A cent is missing, and the shop lets it go: the hold that stood for it ends with the doubt.

@@ -98,7 +98,7 @@ func TestDevKeepsWhatItHas(t *testing.T) {
 	codes := s.codes(t, placed)
 	require.Len(t, codes, 2)
 	for url, want := range map[string]string{first.info["webhook_sink_url"]: placed.ID, first.info["sms_sink_url"]: "+8613800138000"} {
-		await(t, 30*time.Second, url, func() error { return showing(s, url, want) })
+		await(t, 10*time.Second, url, func() error { return showing(s, url, want) })
 	}
 	server := postmaster(t, dataDir)
 	require.Zero(t, first.terminate(t, 30*time.Second))

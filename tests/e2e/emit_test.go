@@ -35,7 +35,7 @@ func installed(t *testing.T, program string) string {
 // awaitEvent waits for the webhook of an event of the caller's own and gives its data.
 func (s *site) awaitEvent(t *testing.T, id string) map[string]any {
 	t.Helper()
-	await(t, 45*time.Second, "the webhook of event "+id, func() error {
+	await(t, 15*time.Second, "the webhook of event "+id, func() error {
 		if s.sink.webhook("msg_"+id) == nil {
 			return errors.New("it has not come")
 		}

@@ -26,7 +26,7 @@ func TestRiskRules(t *testing.T) {
 	s.pay(t, small)
 	s.pay(t, large)
 	s.awaitCompleted(t, small, 15*time.Second)
-	await(t, 45*time.Second, "the hold", func() error {
+	await(t, 15*time.Second, "the hold", func() error {
 		if s.count(t, "select count(*) from vendbox.orders where id = $1 and hold_reason = 'risk'", large.ID) == 0 {
 			return errors.New("not held")
 		}

@@ -123,7 +123,7 @@ func (s *site) serveWith(t *testing.T, env []string, args ...string) *node {
 	t.Helper()
 	n := &node{child: spawn(t, strings.Join(append([]string{"vendbox", "serve"}, args...), " "), env,
 		binary, append([]string{"serve"}, args...)...)}
-	await(t, time.Minute, n.name, func() error {
+	await(t, 30*time.Second, n.name, func() error {
 		if n.ended() {
 			require.Failf(t, "ended", "%s: %s", n.name, n.stderr.String())
 		}

@@ -60,7 +60,7 @@ func (s *site) checks(t *testing.T, n *node) []string {
 			OK   bool   `json:"ok"`
 		} `json:"checks"`
 	}
-	await(t, 30*time.Second, n.name, func() error {
+	await(t, 10*time.Second, n.name, func() error {
 		got, err := s.callAt(t.Context(), n.url, http.MethodGet, "/readyz", nil)
 		if err != nil {
 			return err

@@ -104,7 +104,7 @@ func TestOneTraceFromRequestToDeliveries(t *testing.T) {
 	s.everythingArrived(t)
 
 	want := []string{"POST /v1/orders", "deliver order", "send SMS", "deliver webhook"}
-	await(t, 45*time.Second, "the spans", func() error {
+	await(t, 15*time.Second, "the spans", func() error {
 		got := c.namesOf(traceID)
 		for _, name := range want {
 			if !slices.Contains(got, name) {
